@@ -1,0 +1,177 @@
+#include "client-preload/fs/channel.h"
+
+#include <bit>
+#include <cstring>
+
+#include "common/process.h"
+
+namespace benchfs {
+namespace {
+
+constexpr int looks = 100;                          // before the core is offered to others
+constexpr std::int64_t slice_ns = 100'000'000;      // between looks at the server's health
+constexpr std::int64_t slot_wait_ns = 1'000'000;
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  asm volatile("yield");
+#endif
+}
+
+// Of the process, over all its channels; 0 is no id.
+std::uint64_t next_request_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+}  // namespace
+
+void Bell::ring() {
+  ControlPage& p = page();
+  if (p.sleeping.load(std::memory_order_seq_cst) == 0) return;
+  if (p.sleeping.exchange(0) == 0) return;
+  const std::uint64_t one = 1;
+  const int fd = doorbell.get();
+  if (fd < 0 || sys::write(fd, &one, sizeof one) != static_cast<ssize_t>(sizeof one)) {
+    p.sleeping.store(1);
+    broken.store(true);
+  }
+}
+
+bool Bell::server_lives() const {
+  return page().generation.load() != 0 && is_alive(page().server.load());
+}
+
+Slot* Channel::try_begin() {
+  for (Slot& slot : region().slots) {
+    if (slot.state.load(std::memory_order_relaxed) != SlotState::free) continue;
+    SlotState expected = SlotState::free;
+    if (slot.state.compare_exchange_strong(expected, SlotState::filling,
+                                           std::memory_order_acquire))
+      return &slot;
+  }
+  return nullptr;
+}
+
+Slot* Channel::begin() {
+  for (int tries = 0;; ++tries) {
+    if (Slot* const slot = try_begin()) return slot;
+    if (tries < 16) {
+      sys::yield();
+      continue;
+    }
+    waiting_for_slot_.fetch_add(1);
+    const std::uint32_t seen = slots_freed_.load();
+    Slot* const slot = try_begin();
+    if (slot == nullptr) sys::futex_wait(&slots_freed_, seen, slot_wait_ns);
+    waiting_for_slot_.fetch_sub(1);
+    if (slot != nullptr) return slot;
+  }
+}
+
+void Channel::post(Slot& slot, wire::Op op, std::uint32_t rank, std::uint32_t length) {
+  const auto index = static_cast<std::uint32_t>(&slot - region().slots.data());
+  slot.envelope = {.request_id = next_request_id(),
+                   .client = client_,
+                   .rank = rank,
+                   .op = static_cast<std::uint16_t>(op),
+                   .flags = 0,
+                   .error = 0,
+                   .length = length,
+                   .uid = 0};
+  slot.sleeper.store(0, std::memory_order_relaxed);
+  slot.state.store(SlotState::posted, std::memory_order_release);
+  region().posted.fetch_or(1u << index);
+  ControlPage& page = bell_.page();
+  page.pending[client_ / 64].fetch_or(std::uint64_t{1} << (client_ % 64));
+  page.summary.fetch_or(std::uint64_t{1} << (client_ / 64));
+  bell_.ring();
+  posted_.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool Channel::look(Slot& slot) {
+  for (int i = 0; i < looks; ++i) {
+    if (answered(slot)) return true;
+    pause();
+  }
+  if (policy_.sleep_at_once()) return false;
+  std::int64_t now = sys::now_ns();
+  std::int64_t health = now + slice_ns;
+  const std::int64_t end = now + policy_.spin_ns;
+  for (;;) {
+    sys::yield();
+    if (answered(slot)) return true;
+    const std::int64_t after = sys::now_ns();
+    if (policy_.yielded(after - now)) return false;
+    now = after;
+    if (policy_.waiting == Waiting::poll) {
+      if (now < health) continue;
+      if (!bell_.server_lives()) return false;  // sleep() finds out and says so
+      health = now + slice_ns;
+    } else if (now >= end) {
+      return false;
+    }
+  }
+}
+
+int Channel::sleep(Slot& slot) {
+  slot.sleeper.store(1, std::memory_order_seq_cst);
+  std::int64_t health = sys::now_ns() + slice_ns;
+  while (slot.state.load(std::memory_order_seq_cst) != SlotState::answered) {
+    sys::futex_wait(&slot.state, static_cast<std::uint32_t>(SlotState::posted), slice_ns);
+    if (answered(slot)) break;
+    const std::int64_t now = sys::now_ns();
+    if (now < health) continue;  // a signal
+    health = now + slice_ns;
+    if (bell_.server_lives()) continue;
+    if (answered(slot)) break;  // its last act
+    slot.abandoned = 1;
+    dead_.store(true);
+    return EIO;
+  }
+  return 0;
+}
+
+int Channel::wait(Slot& slot) {
+  const bool block = policy_.waiting == Waiting::block;
+  if (!block && look(slot)) return 0;
+  return sleep(slot);
+}
+
+void Channel::end(Slot& slot) {
+  slot.state.store(SlotState::free, std::memory_order_seq_cst);
+  if (waiting_for_slot_.load(std::memory_order_seq_cst) == 0) return;
+  slots_freed_.fetch_add(1);
+  sys::futex_wake(&slots_freed_, 1);
+}
+
+bool Request::add(std::span<const std::byte> bytes) {
+  if (bytes.size() > wire::body_bytes_max - length_) return false;
+  std::memcpy(slot_->body.data() + length_, bytes.data(), bytes.size());
+  length_ += static_cast<std::uint32_t>(bytes.size());
+  return true;
+}
+
+Status Request::wait() {
+  if (const int error = channel_->wait(*slot_); error != 0) {
+    slot_ = nullptr;  // the server may still write to it: never used again
+    return Error(error);
+  }
+  const wire::Envelope reply = slot_->envelope;
+  if (reply.error != 0) return Error(reply.error > 0 && reply.error < 4096 ? reply.error : EIO);
+  if (reply.length > wire::body_bytes_max) return Error(EIO);
+  length_ = reply.length;
+  redirected_ = (reply.flags & wire::redirected) != 0;
+  return Done{};
+}
+
+void Request::end() {
+  if (slot_ != nullptr) channel_->end(*slot_);
+  slot_ = nullptr;
+  length_ = 0;
+  redirected_ = false;
+}
+
+}  // namespace benchfs

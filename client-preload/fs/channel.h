@@ -1,0 +1,115 @@
+// Channel: this process's request slots at one server of the host, and how to wait for an answer.
+//
+// Any thread, and any signal handler within one: no lock is held while a request is under way. A
+// thread may have several requests out at once; it must then never wait for a free slot while it
+// has answers to collect (try_begin).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "client-preload/fs/private_fd.h"
+#include "client-preload/fs/wait_policy.h"
+#include "common/ring.h"
+#include "common/shared_memory.h"
+
+namespace benchfs {
+
+// A server's control page and doorbell: the same for all its clients, so good after fork too.
+class Bell {
+ public:
+  explicit Bell(PrivateDescriptors& privates) : doorbell(privates) {}
+
+  // Wakes the server if it sleeps. Before it, what it is to find must be stored (seq_cst).
+  void ring();
+  // False once the server process has ended. Costs a look into /proc.
+  bool server_lives() const;
+
+  Mapping control;
+  PrivateFd doorbell;
+  // The doorbell's descriptor was closed behind our back: connect again to get one.
+  std::atomic<bool> broken{false};
+
+  ControlPage& page() const { return control.at<ControlPage>(); }
+};
+
+class Channel {
+ public:
+  Channel(Mapping region, Bell& bell, PrivateDescriptors& privates, std::uint32_t client,
+          WaitPolicy& policy)
+      : region_(std::move(region)), bell_(bell), socket(privates), client_(client),
+        policy_(policy) {}
+
+  // A slot to fill; null when all are taken.
+  Slot* try_begin();
+  Slot* begin();
+  // Sends what was filled in: `length` bytes of the body.
+  void post(Slot& slot, wire::Op op, std::uint32_t rank, std::uint32_t length);
+  // 0, or EIO when the server has ended (the slot is lost then, and so is the channel).
+  int wait(Slot& slot);
+  // Gives a slot back, answered or never posted.
+  void end(Slot& slot);
+
+  bool dead() const { return dead_.load(std::memory_order_relaxed); }
+  std::uint64_t posted() const { return posted_.load(std::memory_order_relaxed); }
+
+ private:
+  static bool answered(const Slot& slot) {
+    return slot.state.load(std::memory_order_acquire) == SlotState::answered;
+  }
+  bool look(Slot& slot);   // true: answered
+  int sleep(Slot& slot);
+  ClientRegion& region() const { return region_.at<ClientRegion>(); }
+
+  Mapping region_;
+  Bell& bell_;
+
+ public:
+  PrivateFd socket;  // its end tells the server that this process no longer listens
+
+ private:
+  std::uint32_t client_;
+  WaitPolicy& policy_;
+  std::atomic<bool> dead_{false};
+  std::atomic<std::uint32_t> waiting_for_slot_{0};
+  std::atomic<std::uint32_t> slots_freed_{0};  // futex
+  std::atomic<std::uint64_t> posted_{0};
+};
+
+// A request from begin to end: owns its slot.
+class Request {
+ public:
+  Request() = default;
+  ~Request() { end(); }
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  void begin(Channel& channel) {
+    end();
+    channel_ = &channel;
+    slot_ = channel.begin();
+  }
+  bool try_begin(Channel& channel) {
+    end();
+    channel_ = &channel;
+    slot_ = channel.try_begin();
+    return slot_ != nullptr;
+  }
+  // Parts of the body, one after the other. False: too long.
+  bool add(std::span<const std::byte> bytes);
+  void post(wire::Op op, std::uint32_t rank) { channel_->post(*slot_, op, rank, length_); }
+  // Waits, and checks the answer. Its body is then in body(), until end().
+  Status wait();
+  bool redirected() const { return redirected_; }
+  std::span<const std::byte> body() const { return {slot_->body.data(), length_}; }
+  void end();
+
+ private:
+  Channel* channel_ = nullptr;
+  Slot* slot_ = nullptr;
+  std::uint32_t length_ = 0;
+  bool redirected_ = false;
+};
+
+}  // namespace benchfs

@@ -1,0 +1,251 @@
+#include "common/host_table.h"
+
+#include <bit>
+
+namespace benchfs {
+namespace {
+
+constexpr std::uint64_t position_tag = std::uint64_t{1} << 42;
+constexpr std::uint32_t check_mask = (1u << 22) - 1;
+
+std::uint32_t bucket_of(std::uint64_t inode) {
+  return static_cast<std::uint32_t>((inode * 0x9e3779b97f4a7c15ull) >> 48) % size_buckets;
+}
+
+}  // namespace
+
+std::uint64_t HostTable::position(std::uint32_t index) const {
+  return position_tag | (std::uint64_t{slots[index].check & check_mask} << 20) | index;
+}
+
+std::uint32_t HostTable::slot_at(std::uint64_t where) const {
+  if ((where & position_tag) == 0 || where >= position_tag * 2) return 0;
+  const auto index = static_cast<std::uint32_t>(where & 0xfffff);
+  if (index == 0 || index >= open_slots) return 0;
+  if (slots[index].refs.load(std::memory_order_acquire) == 0) return 0;
+  return position(index) == where ? index : 0;
+}
+
+std::uint32_t HostTable::take_slot(ProcessId self, ProcessRecord& record) {
+  std::uint32_t index = 0;
+  {
+    const RobustGuard guard(table_lock, self);
+    if (slot_free != 0) {
+      index = slot_free;
+      slot_free = slots[index].next_free;
+    } else if (slot_high + 1 < open_slots) {
+      index = ++slot_high;
+    } else {
+      return 0;
+    }
+  }
+  OpenSlot& slot = slots[index];
+  slot.check = slot.check + 1;
+  slot.offset.store(0, std::memory_order_relaxed);
+  slot.inode.store(0, std::memory_order_relaxed);
+  slot.entry.store(0, std::memory_order_relaxed);
+  slot.offset_lock.unlock();
+  slot.refs.store(1, std::memory_order_release);
+  record.slots[index / 64].fetch_or(std::uint64_t{1} << (index % 64));
+  record.held.fetch_add(1);
+  return index;
+}
+
+bool HostTable::holds(const ProcessRecord& record, std::uint32_t index) const {
+  return (record.slots[index / 64].load() >> (index % 64) & 1) != 0;
+}
+
+void HostTable::hold(ProcessRecord& record, std::uint32_t index) {
+  const std::uint64_t bit = std::uint64_t{1} << (index % 64);
+  if ((record.slots[index / 64].fetch_or(bit) & bit) != 0) return;
+  slots[index].refs.fetch_add(1);
+  record.held.fetch_add(1);
+}
+
+std::uint32_t HostTable::drop_slot(ProcessId self, ProcessRecord& record, std::uint32_t index) {
+  const std::uint64_t bit = std::uint64_t{1} << (index % 64);
+  if ((record.slots[index / 64].fetch_and(~bit) & bit) == 0) return 0;
+  record.held.fetch_sub(1);
+  OpenSlot& slot = slots[index];
+  if (slot.refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return 0;
+  const std::uint32_t entry = slot.entry.exchange(0);
+  std::uint32_t idle = 0;
+  {
+    const RobustGuard guard(table_lock, self);
+    slot.next_free = slot_free;
+    slot_free = index;
+    if (entry != 0 && --entries[entry].opens == 0) idle = entry;
+  }
+  if (idle != 0) push_release(idle);
+  return idle;
+}
+
+void HostTable::push_release(std::uint32_t entry) {
+  if (entries[entry].releasing.exchange(1) != 0) return;
+  std::uint32_t head = release_head.load();
+  do {
+    entries[entry].next_release = head;
+  } while (!release_head.compare_exchange_weak(head, entry));
+}
+
+ProcessRecord* HostTable::record_of(ProcessId process, bool make) {
+  const std::uint32_t high = process_high.load(std::memory_order_acquire);
+  ProcessRecord* unstarted = nullptr;
+  for (std::uint32_t i = 0; i < high; ++i) {
+    const ProcessId found = processes[i].process.load(std::memory_order_acquire);
+    if (found == process) return &processes[i];
+    if (found == static_cast<std::uint32_t>(process)) unstarted = &processes[i];
+  }
+  if (unstarted != nullptr) {  // written by the parent, which knew the pid alone
+    unstarted->process.store(process);
+    return unstarted;
+  }
+  if (!make) return nullptr;
+  const RobustGuard guard(process_lock, process);
+  for (std::uint32_t i = 0; i < process_records; ++i) {
+    if (processes[i].process.load() != 0) continue;
+    processes[i].working_slot.store(0);
+    processes[i].process.store(process);
+    if (i >= process_high.load()) process_high.store(i + 1, std::memory_order_release);
+    return &processes[i];
+  }
+  return nullptr;
+}
+
+ProcessRecord* HostTable::fork_record(ProcessId self, ProcessRecord& parent) {
+  ProcessRecord* const child = record_of(self | embryo, true);
+  if (child == nullptr) return nullptr;
+  for (std::uint32_t word = 0; word < parent.slots.size(); ++word) {
+    std::uint64_t bits = parent.slots[word].load();
+    while (bits != 0) {
+      const auto index = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      bits &= bits - 1;
+      hold(*child, index);
+    }
+  }
+  child->working_slot.store(parent.working_slot.load());
+  return child;
+}
+
+bool HostTable::drop_record(ProcessId self, ProcessRecord& record) {
+  bool idle = false;
+  for (std::uint32_t word = 0; record.held.load() != 0 && word < record.slots.size(); ++word) {
+    std::uint64_t bits = record.slots[word].load();
+    while (bits != 0) {
+      const auto index = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      bits &= bits - 1;
+      idle |= drop_slot(self, record, index) != 0;
+    }
+  }
+  for (auto& word : record.writing) word.store(0);
+  record.working_slot.store(0);
+  record.process.store(0, std::memory_order_release);
+  return idle;
+}
+
+std::uint32_t HostTable::find_locked(std::uint64_t inode) const {
+  for (std::uint32_t i = buckets[bucket_of(inode)]; i != 0; i = entries[i].next)
+    if (entries[i].inode == inode) return i;
+  return 0;
+}
+
+std::uint32_t HostTable::find(ProcessId self, std::uint64_t inode) {
+  const RobustGuard guard(table_lock, self);
+  return find_locked(inode);
+}
+
+std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64_t session,
+                                bool exact, std::uint64_t size) {
+  const RobustGuard guard(table_lock, self);
+  std::uint32_t index = find_locked(inode);
+  if (index == 0) {
+    if (entry_free != 0) {
+      index = entry_free;
+      entry_free = entries[index].next;
+    } else if (entry_high + 1 < size_entries) {
+      index = ++entry_high;
+    } else {
+      return 0;
+    }
+    SizeEntry& entry = entries[index];
+    entry.inode = inode;
+    entry.session = 0;
+    entry.opens = 0;
+    entry.granted = 0;
+    entry.frozen.store(0);
+    entry.releasing.store(0);
+    entry.append_lock.unlock();
+    entry.next = buckets[bucket_of(inode)];
+    buckets[bucket_of(inode)] = index;
+  }
+  SizeEntry& entry = entries[index];
+  if (session > entry.session) {  // the first answer of a session; later ones find it set up
+    entry.session = session;
+    entry.generation.fetch_add(1);
+    entry.floor.store(size);
+    entry.end.store(size);
+    entry.modified.store(0);
+    entry.exact.store(exact ? 1 : 0);
+  } else if (!exact) {
+    entry.exact.store(0);
+  }
+  ++entry.opens;
+  ++entry.granted;
+  return index;
+}
+
+void HostTable::undo_open(ProcessId self, std::uint32_t entry) {
+  bool idle = false;
+  {
+    const RobustGuard guard(table_lock, self);
+    idle = --entries[entry].opens == 0;
+  }
+  if (idle) push_release(entry);
+}
+
+std::uint32_t HostTable::begin_release(ProcessId self, std::uint32_t index) {
+  SizeEntry& entry = entries[index];
+  entry.releasing.store(0);
+  const RobustGuard guard(table_lock, self);
+  if (entry.opens != 0) return 0;
+  const std::uint32_t opens = entry.granted;
+  entry.granted = 0;
+  return opens;
+}
+
+void HostTable::end_release(ProcessId self, std::uint32_t index) {
+  SizeEntry& entry = entries[index];
+  const RobustGuard guard(table_lock, self);
+  if (entry.opens != 0 || entry.granted != 0) return;  // opened again
+  if (entry.releasing.load() != 0) return;             // and closed again: its turn comes
+  std::uint32_t* link = &buckets[bucket_of(entry.inode)];
+  while (*link != 0 && *link != index) link = &entries[*link].next;
+  if (*link == 0) return;  // freed already
+  *link = entry.next;
+  entry.inode = 0;
+  entry.next = entry_free;
+  entry_free = index;
+}
+
+bool HostTable::being_written(std::uint32_t entry) {
+  const std::uint32_t high = process_high.load(std::memory_order_acquire);
+  bool found = false;
+  for (std::uint32_t i = 0; i < high; ++i) {
+    ProcessRecord& record = processes[i];
+    const ProcessId process = record.process.load();
+    if (process == 0) continue;
+    for (auto& word : record.writing) {
+      std::uint64_t seen = word.load();
+      if (static_cast<std::uint32_t>(seen) != entry) continue;
+      const bool started = (process >> 32) != 0 && (process & embryo) == 0;
+      if (started && !is_alive(process)) {
+        word.compare_exchange_strong(seen, 0);
+        continue;
+      }
+      found = true;
+    }
+  }
+  return found;
+}
+
+}  // namespace benchfs

@@ -1,0 +1,145 @@
+// The tables that all processes of a host share: open files, sizes of open inodes, and which
+// process refers to which open file.
+//
+// One memfd, made by the host's leader and mapped by every server and client of the host. Indices
+// instead of pointers; every lock word names its owner and is taken from the dead. doc/storage.md
+// describes the layout and who may write what.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "common/process.h"
+#include "common/result.h"
+#include "common/robust_lock.h"
+
+namespace benchfs {
+
+inline constexpr std::uint32_t open_slots = 65536;      // open files of a host, slot 0 unused
+inline constexpr std::uint32_t size_entries = 65536;    // open inodes of a host, entry 0 unused
+inline constexpr std::uint32_t process_records = 4096;  // processes with open files
+inline constexpr std::uint32_t write_words = 32;        // writes at once of one process
+inline constexpr std::uint32_t size_buckets = 65536;
+
+// An open file description: what dup, fork and exec share. Its number, with check bits, is the
+// kernel file position of the placeholder descriptor.
+struct alignas(64) OpenSlot {
+  std::atomic<std::uint32_t> refs;  // processes that hold it
+  std::uint32_t check;              // changes each time the slot is given out
+  std::atomic<std::uint64_t> offset;
+  RobustLock offset_lock;            // read(2) and write(2) move the offset one at a time
+  std::atomic<std::uint64_t> inode;  // 0 until the open was answered
+  std::atomic<std::uint32_t> flags;  // O_*
+  std::atomic<std::uint32_t> entry;  // of the size table; 0: a directory
+  std::uint32_t next_free;
+  std::uint32_t type;  // S_IFMT bits
+};
+static_assert(sizeof(OpenSlot) == 64);
+
+// One per inode open on this host.
+struct alignas(128) SizeEntry {
+  std::uint64_t inode;
+  std::uint64_t session;                  // of the home's count of this host's openings
+  std::atomic<std::uint32_t> generation;  // cached chunk descriptors of an older one are void
+  std::atomic<std::uint32_t> frozen;      // futex; 1: writers wait
+  std::atomic<std::uint64_t> floor;       // size known to be reached; lowered only when frozen
+  std::atomic<std::uint64_t> end;         // size this host's writers reached
+  std::atomic<std::int64_t> modified;     // ns, last write since the last release; 0: none
+  std::atomic<std::uint32_t> exact;       // 1: no other host has it open, `end` is the size
+  std::uint32_t opens;                    // slots that refer to it (table lock)
+  std::uint32_t granted;                  // opens the home counts for this host (table lock)
+  std::uint32_t next;                     // in its bucket, or of the free list (table lock)
+  std::uint32_t next_release;             // of the release list
+  std::atomic<std::uint32_t> releasing;   // 1: on the release list
+  RobustLock append_lock;                 // O_APPEND while exact
+  std::uint64_t reserved[4];
+};
+static_assert(sizeof(SizeEntry) == 128);
+
+struct alignas(64) ProcessRecord {
+  std::atomic<ProcessId> process;           // 0: free; start time 0: just forked
+  std::atomic<std::uint32_t> working_slot;  // open directory slot that is the cwd; 0: not ours
+  std::atomic<std::uint32_t> held;          // bits set below
+  std::uint64_t reserved[6];
+  std::array<std::atomic<std::uint64_t>, write_words> writing;  // entry | generation << 32
+  std::array<std::atomic<std::uint64_t>, open_slots / 64> slots;
+};
+
+struct HostTable {
+  std::uint64_t magic;
+  RobustLock table_lock;                      // buckets, free lists, opens, granted
+  RobustLock process_lock;                    // giving out process records
+  std::atomic<std::uint32_t> process_events;  // the leader looks for new records
+  std::atomic<std::uint32_t> process_high;    // records ever used
+  std::atomic<std::uint32_t> release_head;    // entries whose last slot was closed
+  std::uint32_t slot_free, slot_high;
+  std::uint32_t entry_free, entry_high;
+  std::uint32_t reserved[5];
+  alignas(64) std::array<std::uint32_t, size_buckets> buckets;
+  alignas(64) std::array<OpenSlot, open_slots> slots;
+  std::array<SizeEntry, size_entries> entries;
+  std::array<ProcessRecord, process_records> processes;
+
+  static constexpr std::uint64_t magic_value = 0x31656c6261546642;  // "BfTable1"
+
+  // Kernel file position of the placeholder of slot `index`: tag bit, 22 check bits, 20 of index.
+  std::uint64_t position(std::uint32_t index) const;
+  // The slot a position means; 0 when it is none of ours (any more).
+  std::uint32_t slot_at(std::uint64_t position) const;
+
+  // A slot with one reference, held by `record`. 0: all are in use.
+  std::uint32_t take_slot(ProcessId self, ProcessRecord& record);
+  // Drops `record`'s reference; the last one closes the slot. Returns an entry that became idle and
+  // was put on the release list (the caller rings the leader), else 0.
+  std::uint32_t drop_slot(ProcessId self, ProcessRecord& record, std::uint32_t index);
+  bool holds(const ProcessRecord& record, std::uint32_t index) const;
+  void hold(ProcessRecord& record, std::uint32_t index);  // one more process for a live slot
+
+  // The record of `process`, made if there is none. Null: all are in use.
+  ProcessRecord* record_of(ProcessId process, bool make);
+  // A record with all that `parent` holds, for a process about to be forked by it. Its process
+  // word is `parent | embryo` until one of the two writes the child's.
+  ProcessRecord* fork_record(ProcessId self, ProcessRecord& parent);
+  // Gives up everything `record` holds, and the record. True: entries were put on the release list.
+  bool drop_record(ProcessId self, ProcessRecord& record);
+
+  // What a server does with the home's answer to an open: entry for `inode` with one more slot.
+  // `fresh_size` is the home's size, taken when the session is new here. 0: table full.
+  std::uint32_t opened(ProcessId self, std::uint64_t inode, std::uint64_t session, bool exact,
+                       std::uint64_t size);
+  // Takes one opened() back: nobody uses the slot it was for.
+  void undo_open(ProcessId self, std::uint32_t entry);
+  // Entry of an inode open on this host, 0 if none. Takes the table lock.
+  std::uint32_t find(ProcessId self, std::uint64_t inode);
+
+  // Leader: takes the release list; the entries are linked by next_release.
+  std::uint32_t take_releases() { return release_head.exchange(0); }
+  void push_release(std::uint32_t entry);
+  // Leader: under the table lock, the opens to give back, 0 if it was opened again meanwhile.
+  std::uint32_t begin_release(ProcessId self, std::uint32_t entry);
+  void end_release(ProcessId self, std::uint32_t entry);
+
+  // Writers' words that say "writing this entry" (dead processes excepted, their words cleared).
+  bool being_written(std::uint32_t entry);
+
+  std::uint32_t index_of(const SizeEntry& entry) const {
+    return static_cast<std::uint32_t>(&entry - entries.data());
+  }
+
+ private:
+  std::uint32_t find_locked(std::uint64_t inode) const;
+};
+
+inline constexpr ProcessId embryo = ProcessId{1} << 63;
+
+// Largest of the two, atomically.
+template <class T>
+void raise_to(std::atomic<T>& word, T value) {
+  T seen = word.load(std::memory_order_relaxed);
+  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_release,
+                                                     std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace benchfs

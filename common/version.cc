@@ -1,0 +1,7 @@
+#include "common/version.h"
+
+namespace benchfs {
+
+std::string_view version() { return BENCHFS_VERSION; }
+
+}  // namespace benchfs

@@ -1,0 +1,557 @@
+// The one set of messages: fixed structs, each perhaps followed by variable bytes.
+//
+// Little-endian, no padding, no pointers. They travel in ring slots (client to server) and in
+// UCX active messages (server to server) alike; doc/wire.md explains them. A changed layout is a
+// new Op. All lengths are bytes, all times nanoseconds since the epoch.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "common/result.h"
+
+namespace benchfs::wire {
+
+static_assert(std::endian::native == std::endian::little);
+
+inline constexpr std::uint32_t version = 1;
+inline constexpr std::size_t name_bytes_max = 255;
+inline constexpr std::size_t path_bytes_max = 4095;
+inline constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 62;
+// Longest body of a message: two paths and a struct fit, and so does a page of a listing.
+inline constexpr std::size_t body_bytes_max = 16320;
+
+enum class Op : std::uint16_t {
+  // by clients, at the home of the directory or inode named
+  stat = 1,
+  open = 2,
+  release = 3,  // by the host server, for its clients
+  make_directory = 4,
+  remove_directory = 5,
+  unlink = 6,
+  rename = 7,
+  symlink = 8,
+  read_link = 9,
+  link = 10,
+  set_attributes = 11,
+  list = 12,
+  name_of = 13,
+  resolve = 14,  // to a directory: what the two-path operations start with
+  // data
+  size = 20,
+  truncate = 21,
+  reserve = 22,  // room at the end, for O_APPEND on several hosts
+  read_chunk = 23,
+  write_chunk = 24,
+  sync_chunks = 25,
+  // the whole instance
+  file_system = 30,
+  status = 31,
+  stop = 32,
+  // server to server only
+  adopt_directory = 40,  // make the inode of a new directory here
+  kill_directory = 41,   // it is to be removed: refuse if not empty
+  move_directory = 42,   // its parent or name has changed
+  unreference = 43,      // one name less (or, negative, one more)
+  prepare_entry = 44,    // second half of a rename: lock the target name
+  commit_entry = 45,
+  abort_entry = 46,
+  freeze = 47,
+  thaw = 48,
+  host_size = 49,
+  revoke_exact = 50,
+  cut_chunks = 51,
+  rename_ticket = 52,  // rank 0 lets one directory rename run at a time
+};
+
+// In front of every request and reply.
+struct Envelope {
+  std::uint64_t request_id;  // the client's; echoed
+  std::uint32_t client;      // client id at its host's server, 0 for servers themselves
+  std::uint32_t rank;        // request: whom it is for; reply: who answered
+  std::uint16_t op;
+  std::uint16_t flags;   // Flag
+  std::int32_t error;    // reply: 0 or a Linux errno; request: zero
+  std::uint32_t length;  // bytes of the body that follow
+  std::uint32_t uid;     // the caller's effective uid, set by the host's server
+};
+
+enum Flag : std::uint16_t {
+  redirected = 1,  // reply: the body is a Redirect and perhaps a symlink's target
+};
+
+template <class M>
+concept Struct =
+    std::is_trivially_copyable_v<M> && std::has_unique_object_representations_v<M>;  // no padding
+template <class M>
+concept Message = Struct<M> && requires {
+  { M::op } -> std::convertible_to<Op>;
+  typename M::Reply;
+};
+static_assert(Struct<Envelope> && sizeof(Envelope) == 32);
+
+struct Nothing {
+  std::uint64_t reserved;
+};
+
+struct Attributes {
+  std::uint64_t inode;
+  std::uint64_t size;
+  std::uint64_t blocks;  // of 512 bytes
+  std::uint32_t mode;
+  std::uint32_t links;
+  std::uint32_t uid;
+  std::uint32_t gid;
+  std::int64_t accessed;
+  std::int64_t modified;
+  std::int64_t changed;
+  std::int64_t born;
+};
+static_assert(Struct<Attributes> && sizeof(Attributes) == 72);
+
+// Where an operation starts: an inode, and a path below it (bytes after the struct, possibly
+// none: the inode itself). The server walks as far as it holds the directories.
+struct Where {
+  std::uint64_t inode;
+  std::uint32_t path_bytes;
+  std::uint32_t flags;  // WhereFlag
+};
+enum WhereFlag : std::uint32_t {
+  follow = 1,     // a symlink as the last component
+  directory = 2,  // the last component must be (or become) a directory
+};
+static_assert(Struct<Where> && sizeof(Where) == 16);
+
+// The reply when the walk goes on elsewhere: `consumed` bytes of the path are done.
+struct Redirect {
+  std::uint64_t inode;  // moved: go on here. symlink: the directory that holds it
+  std::uint32_t consumed;
+  std::uint32_t kind;  // RedirectKind
+};
+enum RedirectKind : std::uint32_t {
+  moved = 1,    // another rank's directory or inode
+  symlink = 2,  // the target follows; it takes the place of what was consumed
+  above = 3,    // ".." of the root
+};
+static_assert(Struct<Redirect> && sizeof(Redirect) == 16);
+
+struct Stat {
+  static constexpr Op op = Op::stat;
+  using Reply = Attributes;
+  Where where;
+};
+static_assert(Message<Stat>);
+
+struct OpenReply {
+  Attributes attributes;
+  std::uint64_t session;  // counts how often this host went from not open to open
+  std::uint32_t exact;    // 1: no other host has it open
+  std::uint32_t created;
+};
+struct Open {
+  static constexpr Op op = Op::open;
+  using Reply = OpenReply;
+  Where where;
+  std::uint32_t flags;  // O_*
+  std::uint32_t mode;   // umask applied
+  std::uint32_t gid;
+  std::uint32_t slot;  // of the host's open-file table; the host's server fills it
+};
+static_assert(Message<Open> && sizeof(OpenReply) == 88 && sizeof(Open) == 32);
+
+// A host closed `opens` of the opens it was granted.
+struct Release {
+  static constexpr Op op = Op::release;
+  using Reply = Nothing;
+  std::uint64_t inode;
+  std::uint64_t session;
+  std::uint64_t end;      // size reached by this host's writers
+  std::int64_t modified;  // 0: not written
+  std::uint32_t opens;
+  std::uint32_t reserved;
+};
+static_assert(Message<Release>);
+
+struct MakeDirectory {
+  static constexpr Op op = Op::make_directory;
+  using Reply = Attributes;
+  Where where;
+  std::uint32_t mode;
+  std::uint32_t gid;
+};
+static_assert(Message<MakeDirectory>);
+
+struct RemoveDirectory {
+  static constexpr Op op = Op::remove_directory;
+  using Reply = Nothing;
+  Where where;
+};
+static_assert(Message<RemoveDirectory>);
+
+struct Unlink {
+  static constexpr Op op = Op::unlink;
+  using Reply = Nothing;
+  Where where;
+};
+static_assert(Message<Unlink>);
+
+// Source directory's home coordinates. Both names follow: from, then to.
+struct Rename {
+  static constexpr Op op = Op::rename;
+  using Reply = Nothing;
+  std::uint64_t from_directory;
+  std::uint64_t to_directory;
+  std::uint32_t from_bytes;
+  std::uint32_t to_bytes;
+  std::uint32_t flags;  // RENAME_*
+  std::uint32_t reserved;
+};
+static_assert(Message<Rename>);
+
+// The path follows, then the target.
+struct Symlink {
+  static constexpr Op op = Op::symlink;
+  using Reply = Attributes;
+  Where where;
+  std::uint32_t target_bytes;
+  std::uint32_t gid;
+};
+static_assert(Message<Symlink>);
+
+struct ReadLink {
+  static constexpr Op op = Op::read_link;
+  using Reply = Nothing;  // the target follows
+  Where where;
+};
+static_assert(Message<ReadLink>);
+
+// One more name (where) for an inode that is no directory.
+struct Link {
+  static constexpr Op op = Op::link;
+  using Reply = Nothing;
+  Where where;
+  std::uint64_t inode;
+  std::uint32_t type;  // S_IFMT bits
+  std::uint32_t reserved;
+};
+static_assert(Message<Link>);
+
+enum Valid : std::uint32_t {
+  valid_mode = 1,
+  valid_uid = 2,
+  valid_gid = 4,
+  valid_accessed = 8,
+  valid_modified = 16,
+  valid_accessed_now = 32,
+  valid_modified_now = 64,
+};
+struct SetAttributes {
+  static constexpr Op op = Op::set_attributes;
+  using Reply = Attributes;
+  Where where;
+  std::int64_t accessed;
+  std::int64_t modified;
+  std::uint32_t valid;
+  std::uint32_t mode;
+  std::uint32_t uid;
+  std::uint32_t gid;
+};
+static_assert(Message<SetAttributes>);
+
+// A page of a directory, in the order of name hashes, from `cookie` (0: the start) on.
+struct ListReply {
+  std::uint64_t parent;  // for ".."
+  std::uint32_t entries;
+  std::uint32_t end;  // 1: nothing comes after these
+};
+struct ListEntry {       // `name_bytes` of name follow; the next entry begins right after
+  std::uint64_t cookie;  // to go on after this entry
+  std::uint64_t inode;
+  std::uint16_t type;  // DT_*
+  std::uint16_t name_bytes;
+  std::uint32_t reserved;
+};
+struct List {
+  static constexpr Op op = Op::list;
+  using Reply = ListReply;
+  std::uint64_t inode;
+  std::uint64_t cookie;
+};
+static_assert(Message<List> && Struct<ListReply> && Struct<ListEntry> && sizeof(ListEntry) == 24);
+
+struct NameOfReply {  // the name follows
+  std::uint64_t parent;
+};
+struct NameOf {
+  static constexpr Op op = Op::name_of;
+  using Reply = NameOfReply;
+  std::uint64_t inode;
+};
+static_assert(Message<NameOf>);
+
+struct ResolveReply {
+  std::uint64_t inode;  // the directory; the name is what is left of the path
+  std::uint32_t consumed;
+  std::uint32_t reserved;
+};
+// Walks all but the last component, which may be missing.
+struct Resolve {
+  static constexpr Op op = Op::resolve;
+  using Reply = ResolveReply;
+  Where where;
+};
+static_assert(Message<Resolve>);
+
+struct SizeReply {
+  std::uint64_t size;
+  std::int64_t modified;
+};
+struct Size {
+  static constexpr Op op = Op::size;
+  using Reply = SizeReply;
+  std::uint64_t inode;
+};
+static_assert(Message<Size>);
+
+struct Truncate {
+  static constexpr Op op = Op::truncate;
+  using Reply = Nothing;
+  Where where;
+  std::uint64_t size;
+};
+static_assert(Message<Truncate>);
+
+struct ReserveReply {
+  std::uint64_t offset;
+};
+struct Reserve {
+  static constexpr Op op = Op::reserve;
+  using Reply = ReserveReply;
+  std::uint64_t inode;
+  std::uint64_t bytes;
+};
+static_assert(Message<Reserve>);
+
+// Bulk data of the next two lies in slot `buffer` of the host's transfer pool; between servers it
+// travels beside the message.
+struct ChunkReply {
+  std::uint64_t bytes;  // read: fewer at the end of the chunk file; the rest reads as zeros
+};
+struct ReadChunk {
+  static constexpr Op op = Op::read_chunk;
+  using Reply = ChunkReply;
+  std::uint64_t inode;
+  std::uint64_t chunk;
+  std::uint32_t offset;
+  std::uint32_t bytes;
+  std::uint32_t buffer;
+  std::uint32_t reserved;
+};
+static_assert(Message<ReadChunk>);
+
+struct WriteChunk {
+  static constexpr Op op = Op::write_chunk;
+  using Reply = ChunkReply;
+  std::uint64_t inode;
+  std::uint64_t chunk;
+  std::uint32_t offset;
+  std::uint32_t bytes;
+  std::uint32_t buffer;
+  std::uint32_t reserved;
+};
+static_assert(Message<WriteChunk>);
+
+// Chunks of this inode at this rank: written to the device.
+struct SyncChunks {
+  static constexpr Op op = Op::sync_chunks;
+  using Reply = Nothing;
+  std::uint64_t inode;
+  std::uint64_t size;
+};
+static_assert(Message<SyncChunks>);
+
+struct FileSystemReply {
+  std::uint64_t bytes_total;
+  std::uint64_t bytes_free;
+  std::uint64_t inodes;
+  std::uint64_t device;  // hash of host and device, so that ranks that share one count once
+};
+struct FileSystemInfo {
+  static constexpr Op op = Op::file_system;
+  using Reply = FileSystemReply;
+  std::uint64_t all;  // 1: the sum over all ranks; 0: this rank alone
+};
+static_assert(Message<FileSystemInfo>);
+
+struct StatusReply {
+  std::uint64_t inodes;
+  std::uint64_t bytes_total;  // of the device
+  std::uint64_t bytes_free;
+  std::uint64_t requests;
+  std::uint64_t peer_requests;
+  std::uint64_t relayed;
+  std::uint32_t clients;
+  std::uint32_t rank;
+};
+struct StatusRequest {
+  static constexpr Op op = Op::status;
+  using Reply = StatusReply;
+  std::uint64_t reserved;
+};
+static_assert(Message<StatusRequest> && Struct<StatusReply>);
+
+// Ends the instance. Clients send it to any rank, ranks pass it to rank 0, rank 0 to all.
+struct Stop {
+  static constexpr Op op = Op::stop;
+  using Reply = Nothing;
+  std::uint64_t from_rank_0;
+};
+static_assert(Message<Stop>);
+
+struct AdoptDirectory {  // the name follows
+  static constexpr Op op = Op::adopt_directory;
+  using Reply = Attributes;
+  std::uint64_t parent;
+  std::uint32_t name_bytes;
+  std::uint32_t mode;
+  std::uint32_t gid;
+  std::uint32_t reserved;
+};
+static_assert(Message<AdoptDirectory>);
+
+struct KillDirectory {
+  static constexpr Op op = Op::kill_directory;
+  using Reply = Nothing;
+  std::uint64_t inode;
+};
+static_assert(Message<KillDirectory>);
+
+struct MoveDirectory {  // the new name follows
+  static constexpr Op op = Op::move_directory;
+  using Reply = Nothing;
+  std::uint64_t inode;
+  std::uint64_t parent;
+  std::uint64_t name_bytes;
+};
+static_assert(Message<MoveDirectory>);
+
+struct Unreference {
+  static constexpr Op op = Op::unreference;
+  using Reply = Attributes;
+  std::uint64_t inode;
+  std::int64_t names;  // how many less; negative: more
+};
+static_assert(Message<Unreference>);
+
+struct PrepareReply {
+  std::uint64_t inode;  // what the name holds now; 0: nothing
+  std::uint32_t type;
+  std::uint32_t reserved;
+};
+struct PrepareEntry {  // the name follows
+  static constexpr Op op = Op::prepare_entry;
+  using Reply = PrepareReply;
+  std::uint64_t directory;
+  std::uint64_t name_bytes;
+};
+static_assert(Message<PrepareEntry>);
+
+struct CommitEntry {  // the name follows; unlocks it. inode 0 removes the entry
+  static constexpr Op op = Op::commit_entry;
+  using Reply = Nothing;
+  std::uint64_t directory;
+  std::uint64_t inode;
+  std::uint32_t type;
+  std::uint32_t name_bytes;
+};
+static_assert(Message<CommitEntry>);
+
+struct AbortEntry {  // the name follows
+  static constexpr Op op = Op::abort_entry;
+  using Reply = Nothing;
+  std::uint64_t directory;
+  std::uint64_t name_bytes;
+};
+static_assert(Message<AbortEntry>);
+
+struct Freeze {
+  static constexpr Op op = Op::freeze;
+  using Reply = SizeReply;  // what this host's writers reached
+  std::uint64_t inode;
+};
+static_assert(Message<Freeze>);
+
+struct Thaw {
+  static constexpr Op op = Op::thaw;
+  using Reply = Nothing;
+  std::uint64_t inode;
+  std::uint64_t size;
+  std::uint64_t cut;  // 1: chunk files were cut, cached descriptors are void
+};
+static_assert(Message<Thaw>);
+
+struct HostSize {
+  static constexpr Op op = Op::host_size;
+  using Reply = SizeReply;
+  std::uint64_t inode;
+  std::uint64_t forget_times;  // 1: utimens came after every write so far
+};
+static_assert(Message<HostSize>);
+
+struct RevokeExact {
+  static constexpr Op op = Op::revoke_exact;
+  using Reply = SizeReply;
+  std::uint64_t inode;
+};
+static_assert(Message<RevokeExact>);
+
+// Bytes at and after `size` go; `known` bounds the chunks that may exist. size 0 and known 0:
+// everything this rank has of the inode.
+struct CutChunks {
+  static constexpr Op op = Op::cut_chunks;
+  using Reply = Nothing;
+  std::uint64_t inode;
+  std::uint64_t size;
+  std::uint64_t known;
+};
+static_assert(Message<CutChunks>);
+
+struct RenameTicket {
+  static constexpr Op op = Op::rename_ticket;
+  using Reply = Nothing;
+  std::uint64_t taking;  // 1: wait for and take it, 0: give it back
+};
+static_assert(Message<RenameTicket>);
+
+// Copies a struct out of bytes that a stranger wrote.
+template <Struct M>
+Result<M> parse(std::span<const std::byte> bytes) {
+  if (bytes.size() < sizeof(M)) return Error(EBADMSG);
+  M message;
+  std::memcpy(&message, bytes.data(), sizeof message);  // bytes may be unaligned
+  return message;
+}
+
+// The `length` bytes of text that follow a parsed struct, from `offset` on.
+inline Result<std::string_view> text(std::span<const std::byte> bytes, std::size_t offset,
+                                     std::size_t length) {
+  if (offset > bytes.size() || length > bytes.size() - offset) return Error(EBADMSG);
+  return std::string_view(reinterpret_cast<const char*>(bytes.data()) + offset, length);
+}
+
+template <Struct M>
+std::span<const std::byte> bytes_of(const M& message) {
+  return std::as_bytes(std::span(&message, 1));
+}
+inline std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+}  // namespace benchfs::wire

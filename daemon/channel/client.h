@@ -1,0 +1,26 @@
+// One connected client: its socket, its process and its slots.
+#pragma once
+
+#include <cstdint>
+
+#include "common/fd.h"
+#include "common/process.h"
+#include "common/ring.h"
+#include "common/shared_memory.h"
+
+namespace benchfs {
+
+struct Client {
+  std::uint32_t id = 0;
+  ProcessId process = 0;
+  std::uint32_t uid = 0;
+  Fd socket;
+  Fd process_fd;
+  Mapping region;
+  std::uint32_t in_flight = 0;  // requests being served; the region stays until they end
+  bool gone = false;
+
+  ClientRegion& slots() const { return region.at<ClientRegion>(); }
+};
+
+}  // namespace benchfs

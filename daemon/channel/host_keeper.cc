@@ -1,0 +1,78 @@
+#include "daemon/channel/host_keeper.h"
+
+#include <sys/syscall.h>
+
+#include "common/placement.h"
+
+namespace benchfs {
+
+bool HostKeeper::has_work() const {
+  return server_.table.release_head.load() != 0 ||
+         server_.table.process_events.load() != events_seen_;
+}
+
+bool HostKeeper::poll() {
+  if (!has_work()) return false;
+  if (server_.table.process_events.load() != events_seen_) {
+    events_seen_ = server_.table.process_events.load();
+    watch_new_processes();
+  }
+  std::uint32_t entry = server_.table.take_releases();
+  while (entry != 0 && entry < size_entries) {
+    const std::uint32_t next = server_.table.entries[entry].next_release;
+    server_.loop.spawn(release(server_, entry));
+    entry = next;
+  }
+  return true;
+}
+
+Task<int> HostKeeper::release(Server& server, std::uint32_t index) {
+  HostTable& table = server.table;
+  const std::uint32_t opens = table.begin_release(server.self, index);
+  if (opens == 0) co_return 0;
+  SizeEntry& entry = table.entries[index];
+  const wire::Release message{.inode = entry.inode,
+                              .session = entry.session,
+                              .end = entry.end.load(),
+                              .modified = entry.modified.exchange(0),
+                              .opens = opens,
+                              .reserved = 0};
+  co_await server.ask(home_rank(message.inode), message);  // a home that is gone knows nothing
+  table.end_release(server.self, index);
+  co_return 0;
+}
+
+// Forked children that never connect: their parent rang when it made their record.
+void HostKeeper::watch_new_processes() {
+  HostTable& table = server_.table;
+  const std::uint32_t high = table.process_high.load();
+  for (std::uint32_t i = 0; i < high && i < process_records; ++i) {
+    const ProcessId process = table.processes[i].process.load();
+    if (process == 0 || (process & embryo) != 0 || watched_.contains(i)) continue;
+    const long fd = ::syscall(SYS_pidfd_open, pid_of(process), 0);
+    if (fd < 0) {
+      reap(i, process);
+      continue;
+    }
+    watched_[i] = Fd(static_cast<int>(fd));
+    server_.loop.watch(static_cast<int>(fd), EPOLLIN, [this, i, process](std::uint32_t) {
+      server_.loop.unwatch(watched_[i].get());
+      watched_.erase(i);
+      reap(i, process);
+    });
+  }
+}
+
+void HostKeeper::reap(std::uint32_t index, ProcessId process) {
+  ProcessRecord& record = server_.table.processes[index];
+  if (pid_of(record.process.load()) != pid_of(process)) return;  // given up and taken by another
+  server_.table.drop_record(server_.self, record);
+}
+
+void HostKeeper::process_ended(ProcessId process) {
+  const std::uint32_t high = server_.table.process_high.load();
+  for (std::uint32_t i = 0; i < high && i < process_records; ++i)
+    if (server_.table.processes[i].process.load() == process) reap(i, process);
+}
+
+}  // namespace benchfs

@@ -1,0 +1,35 @@
+// HostKeeper: what the leader of a host does for its tables. It watches the processes that hold
+// open files and gives back what the dead held; it reports files that nobody on this host has open
+// any more to their homes.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+
+#include "common/fd.h"
+#include "daemon/rpc/server.h"
+
+namespace benchfs {
+
+class HostKeeper final : public Source {
+ public:
+  explicit HostKeeper(Server& server) : server_(server) {}
+
+  bool poll() override;
+  bool arm() override { return !has_work(); }
+  // A connected client has ended.
+  void process_ended(ProcessId process);
+
+ private:
+  bool has_work() const;
+  void watch_new_processes();
+  void reap(std::uint32_t record, ProcessId process);
+  static Task<int> release(Server& server, std::uint32_t entry);
+
+  Server& server_;
+  std::uint32_t events_seen_ = 0;
+  absl::flat_hash_map<std::uint32_t, Fd> watched_;  // by record
+};
+
+}  // namespace benchfs

@@ -1,0 +1,326 @@
+#include "daemon/channel/local_channel.h"
+
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bit>
+
+#include "common/log.h"
+#include "common/placement.h"
+#include "daemon/channel/greeting.h"
+
+namespace benchfs {
+
+LocalChannel::LocalChannel(Server& server, HostKeeper* keeper, Parts parts)
+    : server_(server), keeper_(keeper), parts_(std::move(parts)) {
+  page().server.store(server_.self);
+  page().generation.fetch_add(1);
+  server_.loop.add(*this);
+  server_.loop.watch(parts_.doorbell.get(), EPOLLIN, [fd = parts_.doorbell.get()](std::uint32_t) {
+    std::uint64_t rings = 0;
+    sys::read(fd, &rings, sizeof rings);
+  });
+  server_.loop.watch(parts_.listener.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+}
+
+LocalChannel::~LocalChannel() {
+  close();
+  server_.loop.unwatch(parts_.doorbell.get());
+  for (auto& client : clients_) {
+    if (client == nullptr) continue;
+    server_.loop.unwatch(client->process_fd.get());
+    server_.loop.unwatch(client->socket.get());
+  }
+}
+
+void LocalChannel::close() {
+  if (closing_) return;
+  closing_ = true;
+  server_.loop.unwatch(parts_.listener.get());
+  for (auto& [socket, fd] : greeting_) server_.loop.unwatch(socket);
+  greeting_.clear();
+  page().generation.store(0);
+}
+
+void LocalChannel::accept_clients() {
+  for (;;) {
+    const int socket =
+        ::accept4(parts_.listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (socket < 0) return;
+    greeting_[socket] = Fd(socket);
+    server_.loop.watch(socket, EPOLLIN, [this, socket](std::uint32_t) { greet(socket); });
+  }
+}
+
+void LocalChannel::greet(int number) {
+  server_.loop.unwatch(number);
+  const auto found = greeting_.find(number);
+  if (found == greeting_.end()) return;
+  Fd socket = std::move(found->second);
+  greeting_.erase(found);
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  const auto hello = receive_hello(socket.get());
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || !hello.ok())
+    return;  // not one of ours: closed without a word
+  Status status = Done{};
+  if (peer.uid != ::geteuid()) {
+    log::warn("refused a client of user {} (pid {}): this instance belongs to user {}", peer.uid,
+              peer.pid, ::geteuid());
+    status = Error(EACCES);
+  } else if (hello->version != wire::version) {
+    status = Error(EPROTONOSUPPORT);
+  } else if (hello->instance != parts_.instance) {
+    status = Error(ESTALE);
+  } else if (hello->kind == PeerKind::worker) {
+    ServerHello reply{};
+    reply.magic = greeting_magic;
+    reply.version = wire::version;
+    reply.instance = parts_.instance;
+    reply.descriptors = 2;
+    const std::array descriptors{parts_.host.host_table, parts_.host.transfer_pool};
+    status = parts_.host.host_table < 0 ? Status(Error(EINVAL))
+                                        : send_hello(socket.get(), reply, descriptors);
+    if (status.ok()) return;
+  } else {
+    status = let_in(socket, peer.uid, peer.pid);
+    if (status.ok()) return;
+  }
+  ServerHello refusal{};
+  refusal.magic = greeting_magic;
+  refusal.version = wire::version;
+  refusal.instance = parts_.instance;
+  refusal.error = status.error().code();
+  refusal.rank = server_.topology.rank;
+  static_cast<void>(send_hello(socket.get(), refusal, {}).ok());  // it may have hung up already
+}
+
+Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
+  std::uint32_t id = 0;
+  while (id < clients_max && clients_[id] != nullptr) ++id;
+  if (id == clients_max) return Error(EUSERS);
+  auto client = std::make_unique<Client>();
+  client->id = id;
+  client->uid = uid;
+  client->process = process_id(pid);
+  const long process_fd = ::syscall(SYS_pidfd_open, pid, 0);
+  if (process_fd < 0) return Error::last();
+  client->process_fd.reset(static_cast<int>(process_fd));
+  TRY(const Fd region, make_shared_memory("benchfs-client", sizeof(ClientRegion)));
+  TRY(client->region, Mapping::map(region.get(), sizeof(ClientRegion)));
+
+  ServerHello hello{};
+  hello.magic = greeting_magic;
+  hello.version = wire::version;
+  hello.instance = parts_.instance;
+  hello.rank = server_.topology.rank;
+  hello.client = id;
+  hello.spin_us = server_.config.client.spin_us;
+  hello.waiting = static_cast<std::uint8_t>(server_.config.client.wait);
+  hello.chunk_bytes = server_.config.storage.chunk_size;
+  hello.uid = uid;
+  std::vector<int> descriptors{region.get(), parts_.control.get(), parts_.doorbell.get(),
+                               server_.store.directory()};
+  if (parts_.host.host_table >= 0) {
+    hello.leader = 1;
+    struct stat placeholder {};
+    if (::fstat(parts_.host.placeholder, &placeholder) != 0) return Error::last();
+    hello.device = placeholder.st_dev;
+    hello.inode = placeholder.st_ino;
+    descriptors.insert(descriptors.end(), {parts_.host.host_table, parts_.host.transfer_pool,
+                                           parts_.host.placeholder});
+  }
+  hello.descriptors = static_cast<std::uint32_t>(descriptors.size());
+  TRY_OK(send_hello(socket.get(), hello, descriptors));
+
+  client->socket = std::move(socket);
+  // Death shows on the process, not on the socket: forked children keep the socket open. A client
+  // that lives and closes it reconnects; its region goes when its requests are answered.
+  server_.loop.watch(client->process_fd.get(), EPOLLIN, [this, id](std::uint32_t) {
+    const ProcessId process = clients_[id]->process;
+    remove(id);
+    if (keeper_ != nullptr) keeper_->process_ended(process);
+  });
+  server_.loop.watch(client->socket.get(), EPOLLIN | EPOLLRDHUP,
+                     [this, id](std::uint32_t) { remove(id); });
+  clients_[id] = std::move(client);
+  ++server_.counters.clients;
+  return Done{};
+}
+
+void LocalChannel::remove(std::uint32_t id) {
+  Client* const client = clients_[id].get();
+  if (client == nullptr || client->gone) return;
+  client->gone = true;
+  server_.loop.unwatch(client->process_fd.get());
+  server_.loop.unwatch(client->socket.get());
+  --server_.counters.clients;
+  forget_if_idle(id);
+}
+
+void LocalChannel::forget_if_idle(std::uint32_t id) {
+  if (clients_[id]->gone && clients_[id]->in_flight == 0) clients_[id].reset();
+}
+
+bool LocalChannel::poll() {
+  std::uint64_t words = page().summary.load(std::memory_order_relaxed);
+  if (words == 0) return false;
+  words = page().summary.exchange(0);
+  while (words != 0) {
+    const auto word = static_cast<std::uint32_t>(std::countr_zero(words));
+    words &= words - 1;
+    if (word >= page().pending.size()) continue;
+    std::uint64_t bits = page().pending[word].exchange(0);
+    while (bits != 0) {
+      const auto id = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      bits &= bits - 1;
+      if (clients_[id] != nullptr && !clients_[id]->gone) start_posted(*clients_[id]);
+    }
+  }
+  return true;
+}
+
+void LocalChannel::start_posted(Client& client) {
+  std::uint32_t bits = client.slots().posted.exchange(0);
+  const std::uint32_t id = client.id;
+  ++client.in_flight;  // keeps it while we look
+  while (bits != 0) {
+    const auto index = static_cast<std::uint32_t>(std::countr_zero(bits));
+    bits &= bits - 1;
+    if (index >= slots_per_client) continue;
+    if (client.slots().slots[index].state.load(std::memory_order_acquire) != SlotState::posted)
+      continue;
+    ++client.in_flight;
+    ++in_flight_;
+    server_.loop.spawn(serve(*this, client, index));
+  }
+  --client.in_flight;
+  forget_if_idle(id);
+}
+
+// The client may write to the slot at any time: what is checked is a copy.
+Task<int> LocalChannel::serve(LocalChannel& channel, Client& client, std::uint32_t index) {
+  Slot& slot = client.slots().slots[index];
+  const wire::Envelope envelope = slot.envelope;
+  Bytes body;
+  Answer answer;
+  if (envelope.length > wire::body_bytes_max) {
+    answer = Answer(Error(EBADMSG));
+  } else {
+    body.insert(body.end(), slot.body.begin(), slot.body.begin() + envelope.length);
+    ++channel.server_.counters.requests;
+    answer = co_await channel.run(client, envelope, body);
+    if (answer.body.size() > wire::body_bytes_max) answer = Answer(Error(EIO));
+  }
+  slot.envelope.error = answer.error;
+  slot.envelope.flags = answer.flags;
+  slot.envelope.length = static_cast<std::uint32_t>(answer.body.size());
+  slot.envelope.rank = channel.server_.topology.rank;
+  std::memcpy(slot.body.data(), answer.body.data(), answer.body.size());
+  slot.state.store(SlotState::answered, std::memory_order_seq_cst);
+  if (slot.sleeper.load(std::memory_order_seq_cst) != 0) sys::futex_wake(&slot.state, 1);
+  const std::uint32_t id = client.id;
+  --client.in_flight;
+  --channel.in_flight_;
+  if (answer.error == EBADMSG) {  // whoever speaks so is not one of ours
+    log::warn("client pid {} sent a malformed request (op {}, {} bytes): disconnected",
+              pid_of(client.process), envelope.op, envelope.length);
+    channel.remove(id);
+    co_return 0;
+  }
+  channel.forget_if_idle(id);
+  co_return 0;
+}
+
+std::span<std::byte> LocalChannel::pool_buffer(std::uint32_t buffer) const {
+  if (buffer >= pool_buffers) return {};
+  return {parts_.pool->data() + pool_offset(buffer), pool_buffer_bytes};
+}
+
+Task<Answer> LocalChannel::run(Client& client, const wire::Envelope& envelope,
+                               std::span<const std::byte> body) {
+  const auto op = static_cast<wire::Op>(envelope.op);
+  const Route* const route = find_route(op);
+  if (route == nullptr || !route->for_clients) co_return Answer(Error(EBADMSG));
+  if (envelope.rank >= server_.topology.size) co_return Answer(Error(ESTALE));
+  Caller caller;
+  caller.uid = client.uid;
+  caller.host = server_.topology.host();
+  std::span<std::byte> bulk;
+  if (op == wire::Op::read_chunk || op == wire::Op::write_chunk) {
+    const auto request = wire::parse<wire::ReadChunk>(body);  // the two have one layout
+    if (!request.ok()) co_return Answer(request.error());
+    if (request->bytes > pool_buffer_bytes) co_return Answer(Error(EINVAL));
+    bulk = pool_buffer(request->buffer);
+    if (bulk.empty()) co_return Answer(Error(EINVAL));
+    bulk = bulk.first(request->bytes);
+  }
+  caller.bulk = bulk;
+  Answer answer;
+  if (envelope.rank == server_.topology.rank) {
+    answer = co_await route->run(server_, caller, body);
+  } else {
+    ++server_.counters.relayed;
+    const bool writes = op == wire::Op::write_chunk;
+    const std::span<const std::byte> outgoing = writes ? bulk : std::span<std::byte>{};
+    const std::span<std::byte> incoming = writes ? std::span<std::byte>{} : bulk;
+    answer = co_await server_.ask_raw(envelope.rank, op, caller, body, outgoing, incoming);
+  }
+  if (op == wire::Op::open && answer.error == 0 && (answer.flags & wire::Flag::redirected) == 0) {
+    const auto request = wire::parse<wire::Open>(body);
+    if (request.ok()) co_return co_await finish_open(client, *request, std::move(answer));
+  }
+  co_return answer;
+}
+
+// Enters the open into the host's tables before the client learns of it, so that a client which
+// dies in between leaves nothing behind.
+Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request, Answer answer) {
+  const auto reply = wire::parse<wire::OpenReply>(answer.body);
+  if (!reply.ok()) co_return Answer(Error(EIO));
+  HostTable& table = server_.table;
+  const wire::Attributes& attributes = reply->attributes;
+  const bool is_directory = S_ISDIR(attributes.mode);
+  ProcessRecord* const record = table.record_of(client.process, false);
+  int error = 0;
+  if (request.slot == 0 || request.slot >= open_slots || record == nullptr ||
+      !table.holds(*record, request.slot)) {
+    error = EINVAL;
+  }
+  std::uint32_t entry = 0;
+  if (!is_directory) {
+    entry = table.opened(server_.self, attributes.inode, reply->session, reply->exact != 0,
+                         attributes.size);
+    if (entry == 0) error = ENFILE;
+  }
+  if (error == 0) {
+    OpenSlot& slot = table.slots[request.slot];
+    slot.type = attributes.mode & S_IFMT;
+    slot.entry.store(entry);
+    slot.inode.store(attributes.inode, std::memory_order_release);
+    co_return answer;
+  }
+  if (entry != 0) {
+    table.undo_open(server_.self, entry);
+  } else if (!is_directory) {
+    const wire::Release undo{.inode = attributes.inode,
+                             .session = reply->session,
+                             .end = 0,
+                             .modified = 0,
+                             .opens = 1,
+                             .reserved = 0};
+    co_await server_.ask(home_rank(attributes.inode), undo);
+  }
+  co_return Answer(Error(error));
+}
+
+bool LocalChannel::arm() {
+  page().sleeping.store(1, std::memory_order_seq_cst);
+  return page().summary.load(std::memory_order_seq_cst) == 0;
+}
+
+void LocalChannel::disarm() { page().sleeping.store(0, std::memory_order_seq_cst); }
+
+}  // namespace benchfs

@@ -1,0 +1,217 @@
+#include "daemon/handlers/common.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "common/placement.h"
+
+namespace benchfs {
+namespace {
+
+Answer redirect(const wire::Redirect& where, std::string_view target) {
+  Answer answer(where);
+  answer.append(target);
+  answer.flags = wire::Flag::redirected;
+  return answer;
+}
+
+// Between these two the OpenState stays, whatever hosts close meanwhile.
+OpenState& begin_use(Inode& inode) {
+  if (inode.open == nullptr) inode.open = std::make_unique<OpenState>();
+  ++inode.open->users;
+  return *inode.open;
+}
+void end_use(Inode& inode) {
+  if (--inode.open->users == 0 && inode.open->hosts.empty()) inode.open.reset();
+}
+
+template <class Reply>
+Task<int> keep_reply(Task<Result<Reply>> question, Result<Reply>* reply, int* missing,
+                     Completion* all) {
+  *reply = co_await question;
+  if (--*missing == 0) all->finish(0);
+  co_return 0;
+}
+
+// Asks several ranks at once and waits for all.
+template <wire::Message M>
+Task<std::vector<Result<typename M::Reply>>> ask_all(Server& server,
+                                                     std::vector<std::uint32_t> ranks, M message) {
+  using Reply = typename M::Reply;
+  std::vector<Result<Reply>> replies(ranks.size(), Result<Reply>(Error(EIO)));
+  if (ranks.empty()) co_return replies;
+  Completion all(server.loop);
+  int missing = static_cast<int>(ranks.size());
+  for (std::size_t i = 0; i < ranks.size(); ++i)
+    server.loop.spawn(keep_reply(server.ask(ranks[i], message), &replies[i], &missing, &all));
+  co_await all;
+  co_return replies;
+}
+
+std::vector<std::uint32_t> open_hosts(const Inode& inode) {
+  std::vector<std::uint32_t> hosts;
+  if (inode.open == nullptr) return hosts;
+  for (const OpenHost& host : inode.open->hosts) hosts.push_back(host.host);
+  return hosts;
+}
+
+void learn(Inode& inode, const wire::SizeReply& reply) {
+  inode.size = std::max(inode.size, reply.size);
+  inode.modified = std::max(inode.modified, reply.modified);
+  inode.changed = std::max(inode.changed, reply.modified);
+}
+
+// The ranks that may hold chunks of bytes [from, to).
+std::vector<std::uint32_t> chunk_ranks(const Server& server, std::uint64_t inode,
+                                       std::uint64_t from, std::uint64_t to) {
+  const std::uint64_t chunk_bytes = server.config.storage.chunk_size;
+  const std::uint64_t first = from / chunk_bytes;
+  const std::uint64_t last = (to + chunk_bytes - 1) / chunk_bytes;
+  const std::uint32_t size = server.topology.size;
+  std::vector<std::uint32_t> ranks;
+  for (std::uint64_t k = first; k < last && ranks.size() < size; ++k)
+    ranks.push_back(stripe_rank(inode, k, size));
+  return ranks;
+}
+
+Task<Status> cut(Server& server, std::uint64_t inode, std::uint64_t size, std::uint64_t known) {
+  const wire::CutChunks message{.inode = inode, .size = size, .known = known};
+  const auto replies = co_await ask_all(server, chunk_ranks(server, inode, size, known), message);
+  for (const auto& reply : replies)
+    if (!reply.ok()) co_return reply.error();
+  co_return Done{};
+}
+
+Task<int> cut_in_background(Server& server, std::uint64_t inode, std::uint64_t known) {
+  const Status status = co_await cut(server, inode, 0, known);
+  if (!status.ok())
+    log::warn("chunks of removed inode {} stay until the end: {}", inode, status.error());
+  co_return 0;
+}
+
+}  // namespace
+
+Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
+                     std::span<const std::byte> tail, bool to_name) {
+  const auto path = wire::text(tail, 0, where.path_bytes);
+  if (!path.ok()) co_return Answer(path.error());
+  if (path->size() > wire::path_bytes_max * 2) co_return Answer(Error(ENAMETOOLONG));
+  for (;;) {
+    Walk walk = server.names.walk(where, *path, caller.uid, to_name);
+    if (auto* walked = std::get_if<Walked>(&walk)) co_return *walked;
+    if (auto* away = std::get_if<WalkedAway>(&walk))
+      co_return redirect(away->redirect, away->target);
+    if (auto* error = std::get_if<Error>(&walk)) co_return Answer(*error);
+    if (auto* lock = std::get_if<WalkedOntoLock>(&walk)) {
+      const std::uint64_t directory = lock->directory;
+      const std::string name = lock->name;
+      co_await server.names.locks().lock(server.loop, directory, name);
+      server.names.locks().unlock(directory, name);
+      continue;
+    }
+    const auto foreign = std::get<WalkedOntoForeignLink>(walk);
+    const wire::ReadLink question{.where = {.inode = foreign.inode, .path_bytes = 0, .flags = 0}};
+    const auto bytes = wire::bytes_of(question);
+    Caller self = caller;
+    self.is_peer = true;
+    const Answer target =
+        co_await server.ask_raw(home_rank(foreign.inode), wire::Op::read_link, self, bytes, {}, {});
+    if (target.error != 0) co_return target;
+    const auto text =
+        wire::text(target.body, sizeof(wire::Nothing), target.body.size() - sizeof(wire::Nothing));
+    if (!text.ok()) co_return Answer(text.error());
+    co_return redirect({foreign.directory, foreign.consumed, wire::RedirectKind::symlink}, *text);
+  }
+}
+
+wire::SizeReply host_size_here(Server& server, std::uint64_t inode, bool forget_times) {
+  const std::uint32_t index = server.table.find(server.self, inode);
+  if (index == 0) return {.size = 0, .modified = 0};
+  SizeEntry& entry = server.table.entries[index];
+  const std::int64_t modified = forget_times ? entry.modified.exchange(0) : entry.modified.load();
+  return {.size = entry.end.load(), .modified = modified};
+}
+
+Task<wire::SizeReply> freeze_here(Server& server, std::uint64_t inode) {
+  const std::uint32_t index = server.table.find(server.self, inode);
+  if (index == 0) co_return wire::SizeReply{.size = 0, .modified = 0};
+  SizeEntry& entry = server.table.entries[index];
+  entry.frozen.store(1, std::memory_order_seq_cst);
+  // Writers of a stopped program are waited for: a suspended process is not a failure.
+  for (std::int64_t nap = 20'000; server.table.being_written(index);
+       nap = std::min(nap * 2, std::int64_t{5'000'000}))
+    co_await server.loop.sleep(nap);
+  co_return wire::SizeReply{.size = entry.end.load(), .modified = entry.modified.load()};
+}
+
+void thaw_here(Server& server, std::uint64_t inode, std::uint64_t size, bool was_cut) {
+  const std::uint32_t index = server.table.find(server.self, inode);
+  if (index == 0) return;
+  SizeEntry& entry = server.table.entries[index];
+  entry.floor.store(size);
+  entry.end.store(size);
+  entry.modified.store(0);
+  if (was_cut) entry.generation.fetch_add(1);
+  entry.frozen.store(0, std::memory_order_seq_cst);
+  sys::futex_wake(&entry.frozen, INT32_MAX);
+}
+
+Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
+  Inode* inode = server.names.find(number);
+  if (inode == nullptr) co_return Error(ENOENT);
+  if (inode->open == nullptr || inode->open->hosts.empty()) co_return Done{};
+  const auto& hosts = inode->open->hosts;
+  if (hosts.size() == 1 && hosts[0].host == server.topology.host()) {  // the common case: no wait
+    learn(*inode, host_size_here(server, number, forget_times));
+    co_return Done{};
+  }
+  const wire::HostSize message{.inode = number, .forget_times = forget_times ? 1u : 0u};
+  const auto replies = co_await ask_all(server, open_hosts(*inode), message);
+  inode = server.names.find(number);
+  if (inode == nullptr) co_return Error(ENOENT);
+  for (const auto& reply : replies)
+    if (reply.ok()) learn(*inode, *reply);
+  co_return Done{};
+}
+
+Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) {
+  if (size > wire::file_bytes_max) co_return Error(EFBIG);
+  Inode* inode = server.names.find(number);
+  if (inode == nullptr) co_return Error(ENOENT);
+  if (inode->open == nullptr && inode->size <= size) {  // nobody to freeze, nothing to cut
+    inode->size = size;
+    inode->modified = inode->changed = now();
+    co_return Done{};
+  }
+  OpenState& open = begin_use(*inode);
+  co_await open.mutex.lock(server.loop);
+  const std::vector<std::uint32_t> hosts = open_hosts(*inode);
+  const wire::Freeze freeze{.inode = number};
+  const auto sizes = co_await ask_all(server, hosts, freeze);
+  for (const auto& reply : sizes)
+    if (reply.ok()) learn(*inode, *reply);
+  const std::uint64_t known = inode->size;
+  Status status = Done{};
+  if (size < known) status = co_await cut(server, number, size, known);
+  if (status.ok()) {
+    inode->size = size;
+    open.reserved_end = 0;
+    inode->modified = inode->changed = now();
+  }
+  const wire::Thaw thaw{.inode = number, .size = inode->size, .cut = size < known ? 1u : 0u};
+  co_await ask_all(server, hosts, thaw);
+  open.mutex.unlock();
+  end_use(*inode);
+  remove_if_unused(server, *inode);
+  co_return status;
+}
+
+void remove_if_unused(Server& server, Inode& inode) {
+  if (inode.links != 0 || inode.is_directory()) return;
+  if (inode.open != nullptr) return;
+  if (inode.size != 0 && inode.type() == S_IFREG)
+    server.loop.spawn(cut_in_background(server, inode.number, inode.size));
+  server.names.erase(inode.number);
+}
+
+}  // namespace benchfs

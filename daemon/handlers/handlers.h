@@ -1,0 +1,57 @@
+// One handler per operation; the table that names them is rpc/routes.cc. `tail` is what follows the
+// struct in the body and stays valid until the task is done. All return errnos as Linux would.
+#pragma once
+
+#include "daemon/rpc/server.h"
+
+namespace benchfs {
+
+using Tail = std::span<const std::byte>;
+
+// lookup.cc
+Task<Answer> handle_stat(Server&, const Caller&, wire::Stat, Tail);
+Task<Answer> handle_resolve(Server&, const Caller&, wire::Resolve, Tail);
+Task<Answer> handle_read_link(Server&, const Caller&, wire::ReadLink, Tail);
+Task<Answer> handle_list(Server&, const Caller&, wire::List, Tail);
+Task<Answer> handle_name_of(Server&, const Caller&, wire::NameOf, Tail);
+// create.cc
+Task<Answer> handle_make_directory(Server&, const Caller&, wire::MakeDirectory, Tail);
+Task<Answer> handle_symlink(Server&, const Caller&, wire::Symlink, Tail);
+Task<Answer> handle_link(Server&, const Caller&, wire::Link, Tail);
+Task<Answer> handle_adopt_directory(Server&, const Caller&, wire::AdoptDirectory, Tail);
+// open.cc
+Task<Answer> handle_open(Server&, const Caller&, wire::Open, Tail);
+Task<Answer> handle_release(Server&, const Caller&, wire::Release, Tail);
+Task<Answer> handle_revoke_exact(Server&, const Caller&, wire::RevokeExact, Tail);
+// remove.cc
+Task<Answer> handle_remove_directory(Server&, const Caller&, wire::RemoveDirectory, Tail);
+Task<Answer> handle_unlink(Server&, const Caller&, wire::Unlink, Tail);
+Task<Answer> handle_kill_directory(Server&, const Caller&, wire::KillDirectory, Tail);
+Task<Answer> handle_unreference(Server&, const Caller&, wire::Unreference, Tail);
+// rename.cc
+Task<Answer> handle_rename(Server&, const Caller&, wire::Rename, Tail);
+Task<Answer> handle_prepare_entry(Server&, const Caller&, wire::PrepareEntry, Tail);
+Task<Answer> handle_commit_entry(Server&, const Caller&, wire::CommitEntry, Tail);
+Task<Answer> handle_abort_entry(Server&, const Caller&, wire::AbortEntry, Tail);
+Task<Answer> handle_move_directory(Server&, const Caller&, wire::MoveDirectory, Tail);
+Task<Answer> handle_rename_ticket(Server&, const Caller&, wire::RenameTicket, Tail);
+// attributes.cc
+Task<Answer> handle_set_attributes(Server&, const Caller&, wire::SetAttributes, Tail);
+// size.cc
+Task<Answer> handle_size(Server&, const Caller&, wire::Size, Tail);
+Task<Answer> handle_truncate(Server&, const Caller&, wire::Truncate, Tail);
+Task<Answer> handle_reserve(Server&, const Caller&, wire::Reserve, Tail);
+Task<Answer> handle_freeze(Server&, const Caller&, wire::Freeze, Tail);
+Task<Answer> handle_thaw(Server&, const Caller&, wire::Thaw, Tail);
+Task<Answer> handle_host_size(Server&, const Caller&, wire::HostSize, Tail);
+// data.cc
+Task<Answer> handle_read_chunk(Server&, const Caller&, wire::ReadChunk, Tail);
+Task<Answer> handle_write_chunk(Server&, const Caller&, wire::WriteChunk, Tail);
+Task<Answer> handle_sync_chunks(Server&, const Caller&, wire::SyncChunks, Tail);
+Task<Answer> handle_cut_chunks(Server&, const Caller&, wire::CutChunks, Tail);
+// instance.cc
+Task<Answer> handle_file_system(Server&, const Caller&, wire::FileSystemInfo, Tail);
+Task<Answer> handle_status(Server&, const Caller&, wire::StatusRequest, Tail);
+Task<Answer> handle_stop(Server&, const Caller&, wire::Stop, Tail);
+
+}  // namespace benchfs

@@ -1,0 +1,160 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "common/placement.h"
+#include "daemon/handlers/common.h"
+#include "daemon/handlers/handlers.h"
+
+namespace benchfs {
+namespace {
+
+int wanted(std::uint32_t flags) {
+  if ((flags & O_PATH) != 0) return 0;
+  switch (flags & O_ACCMODE) {
+    case O_RDONLY:
+      return R_OK;
+    case O_WRONLY:
+      return W_OK;
+    default:
+      return R_OK | W_OK;
+  }
+}
+
+Status may_open(const Inode& inode, std::uint32_t uid, std::uint32_t flags) {
+  if (inode.is_symlink()) return Error((flags & O_PATH) != 0 ? EOPNOTSUPP : ELOOP);
+  if ((flags & O_DIRECTORY) != 0 && !inode.is_directory()) return Error(ENOTDIR);
+  const int want = wanted(flags);
+  if (inode.is_directory() && ((want & W_OK) != 0 || (flags & O_CREAT) != 0)) return Error(EISDIR);
+  if (!permits(inode, uid, want)) return Error(EACCES);
+  return Done{};
+}
+
+// Counts the open for the caller's host; the first of a host may cost another host its exactness.
+Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, bool created) {
+  Inode* inode = server.names.find(number);
+  if (inode == nullptr) co_return Answer(Error(ENOENT));
+  if (inode->open == nullptr) inode->open = std::make_unique<OpenState>();
+  OpenState* const open = inode->open.get();
+  ++open->users;
+  if (open->mutex.locked()) {  // a truncation must not meet half a grant
+    co_await open->mutex.lock(server.loop);
+    open->mutex.unlock();
+  }
+  auto known = std::ranges::find(open->hosts, host, &OpenHost::host);
+  if (known == open->hosts.end()) {
+    open->hosts.push_back({.host = host, .opens = 0, .session = ++server.next_session});
+    known = open->hosts.end() - 1;
+    if (open->hosts.size() == 1) open->exact_host = host;
+  }
+  ++known->opens;
+  const std::uint64_t session = known->session;
+  if (open->exact_host != OpenState::nobody && open->exact_host != host) {
+    const std::uint32_t former = open->exact_host;
+    open->exact_host = OpenState::nobody;
+    co_await open->mutex.lock(server.loop);
+    const wire::RevokeExact revoke{.inode = number};
+    const auto told = co_await server.ask(former, revoke);
+    if (told.ok()) {
+      inode->size = std::max(inode->size, told->size);
+      inode->modified = std::max(inode->modified, told->modified);
+    }
+    open->mutex.unlock();
+  }
+  const bool exact = open->exact_host == host;
+  --open->users;
+  wire::OpenReply reply{.attributes = attributes_of(*inode),
+                        .session = session,
+                        .exact = exact ? 1u : 0u,
+                        .created = created ? 1u : 0u};
+  co_return Answer(reply);
+}
+
+}  // namespace
+
+Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open request, Tail tail) {
+  const bool create = (request.flags & O_CREAT) != 0;
+  const bool exclusive = create && (request.flags & O_EXCL) != 0;
+  if ((request.flags & O_NOFOLLOW) != 0 || exclusive)
+    request.where.flags &= ~std::uint32_t{wire::WhereFlag::follow};
+  Arrival arrival = co_await arrive(server, caller, request.where, tail, false);
+  if (auto* answer = std::get_if<Answer>(&arrival)) {
+    // A name whose inode is at home elsewhere exists, which is all that O_EXCL asks.
+    if (exclusive && (answer->flags & wire::Flag::redirected) != 0) {
+      const auto away = wire::parse<wire::Redirect>(answer->body);
+      const auto path = wire::text(tail, 0, request.where.path_bytes);
+      if (away.ok() && away->kind == wire::RedirectKind::moved &&
+          path->substr(away->consumed).find_first_not_of('/') == std::string_view::npos)
+        co_return Answer(Error(EEXIST));
+    }
+    co_return std::move(*answer);
+  }
+  const Walked walked = std::get<Walked>(arrival);
+  if (walked.inode == nullptr) {
+    if (!create) co_return Answer(Error(ENOENT));
+    if (walked.wants_directory) co_return Answer(Error(EISDIR));
+    if (walked.directory->links == 0) co_return Answer(Error(ENOENT));
+    if (!permits(*walked.directory, caller.uid, W_OK | X_OK)) co_return Answer(Error(EACCES));
+    const std::uint32_t gid =
+        (walked.directory->mode & S_ISGID) != 0 ? walked.directory->gid : request.gid;
+    const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(), gid);
+    if (!made.ok()) co_return Answer(made.error());
+    server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFREG});
+    co_return co_await grant(server, (*made)->number, caller.host, true);
+  }
+  Inode& inode = *walked.inode;
+  if (exclusive && request.where.path_bytes != 0) co_return Answer(Error(EEXIST));
+  const Status allowed = may_open(inode, caller.uid, request.flags);
+  if (!allowed.ok()) co_return Answer(allowed.error());
+  if (inode.is_directory())
+    co_return Answer(wire::OpenReply{
+        .attributes = attributes_of(inode), .session = 0, .exact = 0, .created = 0});
+  const std::uint64_t number = inode.number;
+  if ((request.flags & O_TRUNC) != 0 && (request.flags & O_PATH) == 0) {
+    if (!permits(inode, caller.uid, W_OK)) co_return Answer(Error(EACCES));
+    const Status cut = co_await set_size(server, number, 0);
+    if (!cut.ok()) co_return Answer(cut.error());
+  }
+  co_return co_await grant(server, number, caller.host, false);
+}
+
+Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request, Tail) {
+  Inode* const inode = server.names.find(request.inode);
+  if (inode == nullptr || inode->open == nullptr) co_return Answer(Error(ENOENT));
+  OpenState& open = *inode->open;
+  const auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
+  if (host == open.hosts.end() || request.opens > host->opens) co_return Answer(Error(EINVAL));
+  inode->size = std::max(inode->size, request.end);
+  inode->modified = std::max(inode->modified, request.modified);
+  inode->changed = std::max(inode->changed, request.modified);
+  host->opens -= request.opens;
+  if (host->opens == 0) {
+    if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
+    open.hosts.erase(host);
+    if (open.hosts.empty() && open.users == 0) inode->open.reset();
+    remove_if_unused(server, *inode);
+  }
+  co_return Answer(wire::Nothing{});
+}
+
+Task<Answer> handle_revoke_exact(Server& server, const Caller&, wire::RevokeExact request, Tail) {
+  const std::uint32_t index = server.table.find(server.self, request.inode);
+  if (index == 0) co_return Answer(wire::SizeReply{.size = 0, .modified = 0});
+  SizeEntry& entry = server.table.entries[index];
+  // Under the append lock, so that no appender still trusts the old word afterwards.
+  for (int tries = 0; !entry.append_lock.try_lock(server.self); ++tries) {
+    if (tries < 100) {
+      co_await server.loop.sleep(50'000);
+    } else {
+      entry.append_lock.lock(server.self);  // takes it from a dead owner
+      break;
+    }
+  }
+  entry.exact.store(0, std::memory_order_seq_cst);
+  entry.append_lock.unlock();
+  co_return Answer(host_size_here(server, request.inode, false));
+}
+
+}  // namespace benchfs

@@ -1,0 +1,60 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "daemon/handlers/common.h"
+#include "daemon/handlers/handlers.h"
+
+namespace benchfs {
+
+Task<Answer> handle_size(Server& server, const Caller&, wire::Size request, Tail) {
+  const Status known = co_await refresh(server, request.inode, false);
+  if (!known.ok()) co_return Answer(known.error());
+  const Inode* const inode = server.names.find(request.inode);
+  if (inode == nullptr) co_return Answer(Error(ENOENT));
+  co_return Answer(wire::SizeReply{.size = inode->size, .modified = inode->modified});
+}
+
+Task<Answer> handle_truncate(Server& server, const Caller& caller, wire::Truncate request,
+                             Tail tail) {
+  Arrival arrival = co_await arrive(server, caller, request.where, tail, false);
+  if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
+  const Inode* const inode = std::get<Walked>(arrival).inode;
+  if (inode == nullptr) co_return Answer(Error(ENOENT));
+  if (inode->is_directory()) co_return Answer(Error(EISDIR));
+  if (inode->type() != S_IFREG) co_return Answer(Error(EINVAL));
+  // By number: an open descriptor was checked when it was opened.
+  if (request.where.path_bytes != 0 && !permits(*inode, caller.uid, W_OK))
+    co_return Answer(Error(EACCES));
+  const Status done = co_await set_size(server, inode->number, request.size);
+  co_return done.ok() ? Answer(wire::Nothing{}) : Answer(done.error());
+}
+
+Task<Answer> handle_reserve(Server& server, const Caller&, wire::Reserve request, Tail) {
+  if (request.bytes > wire::file_bytes_max) co_return Answer(Error(EFBIG));
+  const Status known = co_await refresh(server, request.inode, false);
+  if (!known.ok()) co_return Answer(known.error());
+  Inode* const inode = server.names.find(request.inode);
+  if (inode == nullptr || inode->open == nullptr) co_return Answer(Error(ENOENT));
+  std::uint64_t& end = inode->open->reserved_end;
+  const std::uint64_t offset = std::max(inode->size, end);
+  if (offset > wire::file_bytes_max - request.bytes) co_return Answer(Error(EFBIG));
+  end = offset + request.bytes;
+  co_return Answer(wire::ReserveReply{.offset = offset});
+}
+
+Task<Answer> handle_freeze(Server& server, const Caller&, wire::Freeze request, Tail) {
+  co_return Answer(co_await freeze_here(server, request.inode));
+}
+
+Task<Answer> handle_thaw(Server& server, const Caller&, wire::Thaw request, Tail) {
+  thaw_here(server, request.inode, request.size, request.cut != 0);
+  co_return Answer(wire::Nothing{});
+}
+
+Task<Answer> handle_host_size(Server& server, const Caller&, wire::HostSize request, Tail) {
+  co_return Answer(host_size_here(server, request.inode, request.forget_times != 0));
+}
+
+}  // namespace benchfs

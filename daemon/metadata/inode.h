@@ -1,0 +1,90 @@
+// What a rank knows of the inodes that are at home here.
+#pragma once
+
+#include <absl/container/btree_map.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/wire.h"
+#include "daemon/loop/async_mutex.h"
+
+namespace benchfs {
+
+struct Entry {
+  std::uint64_t inode;
+  std::uint32_t type;  // S_IFMT bits
+};
+
+// Entries are ordered by cookie, a hash of the name: a listing goes on at a cookie whatever was
+// created or removed meanwhile.
+struct EntryKey {
+  std::uint64_t cookie;
+  std::string name;
+};
+struct EntryKeyView {
+  std::uint64_t cookie;
+  std::string_view name;
+};
+struct EntryOrder {
+  using is_transparent = void;
+  template <class A, class B>
+  bool operator()(const A& a, const B& b) const {
+    if (a.cookie != b.cookie) return a.cookie < b.cookie;
+    return std::string_view(a.name) < std::string_view(b.name);
+  }
+};
+
+struct Directory {
+  std::uint64_t parent;  // root: itself
+  std::string name;      // in its parent
+  std::uint32_t subdirectories = 0;
+  absl::btree_map<EntryKey, Entry, EntryOrder> entries;
+
+  static EntryKeyView key(std::uint64_t inode, std::string_view name);
+};
+
+// A host with opens of an inode. Hosts are named by their leader's rank.
+struct OpenHost {
+  std::uint32_t host;
+  std::uint32_t opens;
+  std::uint64_t session;
+};
+
+// Kept while an inode is open somewhere or being truncated.
+struct OpenState {
+  std::vector<OpenHost> hosts;
+  std::uint64_t reserved_end = 0;  // of O_APPEND reservations
+  static constexpr std::uint32_t nobody = UINT32_MAX;
+  std::uint32_t exact_host = nobody;  // knows the size by itself
+  AsyncMutex mutex;                   // truncate, revoke: one at a time
+  std::uint32_t users = 0;            // coroutines that hold a pointer to this
+};
+
+struct Inode {
+  std::uint64_t number;
+  std::uint64_t size = 0;
+  std::int64_t accessed;
+  std::int64_t modified;
+  std::int64_t changed;
+  std::int64_t born;
+  std::uint32_t mode;
+  std::uint32_t uid;
+  std::uint32_t gid;
+  std::uint32_t links;
+  std::unique_ptr<Directory> directory;  // S_IFDIR
+  std::unique_ptr<std::string> target;   // S_IFLNK
+  std::unique_ptr<OpenState> open;
+
+  std::uint32_t type() const { return mode & S_IFMT; }
+  bool is_directory() const { return directory != nullptr; }
+  bool is_symlink() const { return target != nullptr; }
+};
+
+wire::Attributes attributes_of(const Inode& inode);
+
+}  // namespace benchfs

@@ -1,0 +1,219 @@
+#include "daemon/metadata/namespace.h"
+
+#include <unistd.h>
+
+#include "common/placement.h"
+#include "common/sys.h"
+
+namespace benchfs {
+namespace {
+
+constexpr std::uint64_t cookie_first = 3;  // 1 and 2 are "." and ".."
+
+// What tmpfs answers, so that listings of a tree look the same on both.
+constexpr std::uint64_t entry_bytes = 20;
+
+struct Component {
+  std::string_view name;
+  std::size_t end;  // offset in the path just after it
+};
+
+Walked ended_in_dots(Inode& here) {
+  Walked walked;
+  walked.found = true;
+  walked.entry = {here.number, S_IFDIR};
+  walked.inode = &here;
+  walked.wants_directory = true;
+  walked.ended_in_dots = true;
+  return walked;
+}
+
+// The next component from `offset` on; an empty name at the end of the path.
+Component next_component(std::string_view path, std::size_t offset) {
+  while (offset < path.size() && path[offset] == '/') ++offset;
+  std::size_t end = offset;
+  while (end < path.size() && path[end] != '/') ++end;
+  return {path.substr(offset, end - offset), end};
+}
+
+}  // namespace
+
+EntryKeyView Directory::key(std::uint64_t inode, std::string_view name) {
+  const std::uint64_t cookie = name_hash(inode, name) >> 1;  // telldir's long is signed
+  return {cookie < cookie_first ? cookie_first : cookie, name};
+}
+
+wire::Attributes attributes_of(const Inode& inode) {
+  wire::Attributes attributes{};
+  attributes.inode = inode.number;
+  attributes.size = inode.size;
+  attributes.mode = inode.mode;
+  attributes.links = inode.links;
+  attributes.uid = inode.uid;
+  attributes.gid = inode.gid;
+  attributes.accessed = inode.accessed;
+  attributes.modified = inode.modified;
+  attributes.changed = inode.changed;
+  attributes.born = inode.born;
+  if (inode.is_directory()) {
+    attributes.size = entry_bytes * (inode.directory->entries.size() + 2);
+    attributes.links = 2 + inode.directory->subdirectories;
+  } else if (inode.is_symlink()) {
+    attributes.size = inode.target->size();
+  } else {
+    attributes.blocks = (inode.size + 4095) / 4096 * 8;
+  }
+  return attributes;
+}
+
+bool permits(const Inode& inode, std::uint32_t uid, int want) {
+  if (uid == 0) return (want & X_OK) == 0 || inode.is_directory() || (inode.mode & 0111) != 0;
+  return ((inode.mode >> 6) & static_cast<std::uint32_t>(want)) == static_cast<std::uint32_t>(want);
+}
+
+Namespace::Namespace(std::uint32_t rank, std::uint32_t ranks, std::uint64_t inodes_max)
+    : rank_(rank), ranks_(ranks), inodes_max_(inodes_max) {
+  if (rank == 0) {
+    const auto root = make_directory(S_IFDIR | 0755, ::geteuid(), ::getegid(), root_inode, "");
+    assert(root.ok() && (*root)->number == root_inode);
+    static_cast<void>(root);
+  }
+}
+
+Inode* Namespace::find(std::uint64_t number) {
+  const auto found = inodes_.find(number);
+  return found == inodes_.end() ? nullptr : found->second.get();
+}
+
+Result<Inode*> Namespace::make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid) {
+  if (inodes_max_ != 0 && inodes_.size() >= inodes_max_) return Error(ENOSPC);
+  if (next_counter_ > inode_counter_max) return Error(ENOSPC);
+  auto inode = std::make_unique<Inode>();
+  inode->number = make_inode(rank_, next_counter_++);
+  inode->mode = mode;
+  inode->uid = uid;
+  inode->gid = gid;
+  inode->links = 1;
+  inode->accessed = inode->modified = inode->changed = inode->born = sys::now_ns(CLOCK_REALTIME);
+  Inode* const made = inode.get();
+  inodes_.emplace(made->number, std::move(inode));
+  return made;
+}
+
+Result<Inode*> Namespace::make_directory(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                                         std::uint64_t parent, std::string_view name) {
+  TRY(Inode* const inode, make(mode, uid, gid));
+  inode->directory = std::make_unique<Directory>();
+  inode->directory->parent = parent;
+  inode->directory->name = name;
+  return inode;
+}
+
+const Entry* Namespace::entry(const Inode& directory, std::string_view name) const {
+  const auto& entries = directory.directory->entries;
+  const auto found = entries.find(Directory::key(directory.number, name));
+  return found == entries.end() ? nullptr : &found->second;
+}
+
+void Namespace::insert(Inode& directory, std::string_view name, Entry entry) {
+  const EntryKeyView key = Directory::key(directory.number, name);
+  directory.directory->entries.emplace(EntryKey{key.cookie, std::string(name)}, entry);
+  if (entry.type == S_IFDIR) ++directory.directory->subdirectories;
+  directory.modified = directory.changed = sys::now_ns(CLOCK_REALTIME);
+}
+
+void Namespace::remove(Inode& directory, std::string_view name) {
+  auto& entries = directory.directory->entries;
+  const auto found = entries.find(Directory::key(directory.number, name));
+  if (found == entries.end()) return;
+  if (found->second.type == S_IFDIR) --directory.directory->subdirectories;
+  entries.erase(found);
+  directory.modified = directory.changed = sys::now_ns(CLOCK_REALTIME);
+}
+
+void Namespace::replace(Inode& directory, std::string_view name, Entry entry) {
+  remove(directory, name);
+  insert(directory, name, entry);
+}
+
+Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint32_t uid,
+                     bool to_name) {
+  if (!valid_inode(where.inode, ranks_)) return Error(ESTALE);
+  Inode* here = find(where.inode);
+  if (here == nullptr) return Error(ENOENT);
+  Walked walked;
+  walked.inode = here;
+  walked.found = true;
+  walked.entry = {here->number, here->type()};
+  walked.wants_directory = !path.empty() && path.back() == '/';
+
+  Component component = next_component(path, 0);
+  while (!component.name.empty()) {
+    const Component after = next_component(path, component.end);
+    const bool last = after.name.empty();
+    if (!here->is_directory()) return Error(ENOTDIR);
+    if (!permits(*here, uid, X_OK)) return Error(EACCES);
+    if (component.name.size() > wire::name_bytes_max) return Error(ENAMETOOLONG);
+    const auto consumed = static_cast<std::uint32_t>(component.end);
+
+    if (component.name == ".") {
+      walked = ended_in_dots(*here);
+      component = after;
+      continue;
+    }
+    if (component.name == "..") {
+      if (here->number == root_inode)
+        return WalkedAway{{here->number, consumed, wire::RedirectKind::above}, {}};
+      const std::uint64_t parent = here->directory->parent;
+      if (home_rank(parent) != rank_)
+        return WalkedAway{{parent, consumed, wire::RedirectKind::moved}, {}};
+      here = find(parent);
+      if (here == nullptr) return Error(ENOENT);
+      walked = ended_in_dots(*here);
+      component = after;
+      continue;
+    }
+
+    if (locks_.locked(here->number, component.name))
+      return WalkedOntoLock{here->number, std::string(component.name)};
+    const Entry* const found = entry(*here, component.name);
+    walked = Walked{};
+    walked.directory = here;
+    walked.name = component.name;
+    walked.found = found != nullptr;
+    walked.wants_directory = path.back() == '/';
+    if (last && to_name) {
+      if (found != nullptr) {
+        walked.entry = *found;
+        walked.inode = home_rank(found->inode) == rank_ ? find(found->inode) : nullptr;
+      }
+      return walked;
+    }
+    if (found == nullptr) {
+      if (!last) return Error(ENOENT);
+      return walked;
+    }
+    walked.entry = *found;
+    const bool at_home = home_rank(found->inode) == rank_;
+    if (found->type == S_IFLNK &&
+        (!last || walked.wants_directory || (where.flags & wire::WhereFlag::follow) != 0)) {
+      if (!at_home) return WalkedOntoForeignLink{here->number, found->inode, consumed};
+      const Inode* const link = find(found->inode);
+      if (link == nullptr) return Error(ENOENT);
+      return WalkedAway{{here->number, consumed, wire::RedirectKind::symlink}, *link->target};
+    }
+    if (!last && found->type != S_IFDIR) return Error(ENOTDIR);
+    if (!at_home) return WalkedAway{{found->inode, consumed, wire::RedirectKind::moved}, {}};
+    walked.inode = find(found->inode);
+    if (walked.inode == nullptr) return Error(ENOENT);
+    here = walked.inode;
+    if (last) break;
+    component = after;
+  }
+  if (walked.inode != nullptr && !walked.inode->is_directory() &&
+      (walked.wants_directory || (where.flags & wire::WhereFlag::directory) != 0))
+    return Error(ENOTDIR);
+  return walked;
+}
+
+}  // namespace benchfs

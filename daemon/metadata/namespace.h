@@ -1,0 +1,81 @@
+// Namespace: the inodes and directories at home on one rank, and the walk along a path as far as
+// this rank holds it. Plain memory: nothing here waits, sends or stores.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "common/result.h"
+#include "common/wire.h"
+#include "daemon/metadata/inode.h"
+#include "daemon/metadata/name_locks.h"
+
+namespace benchfs {
+
+// The walk's end: `inode` when it is at home here and exists; `directory` and `name` unless the
+// path named the start itself or ended in "." or "..".
+struct Walked {
+  Inode* directory = nullptr;
+  std::string_view name;
+  bool found = false;  // the name exists, as `entry`
+  Entry entry{};
+  Inode* inode = nullptr;        // null: missing, or at home elsewhere
+  bool wants_directory = false;  // trailing slash
+  bool ended_in_dots = false;
+};
+struct WalkedAway {  // to be answered as a Redirect
+  wire::Redirect redirect;
+  std::string target;  // of a symlink
+};
+struct WalkedOntoLock {  // somebody is changing this name: wait, walk again
+  std::uint64_t directory;
+  std::string name;
+};
+struct WalkedOntoForeignLink {  // a symlink whose inode is at home elsewhere: ask for its target
+  std::uint64_t directory;
+  std::uint64_t inode;
+  std::uint32_t consumed;
+};
+using Walk = std::variant<Walked, WalkedAway, WalkedOntoLock, WalkedOntoForeignLink, Error>;
+
+class Namespace {
+ public:
+  Namespace(std::uint32_t rank, std::uint32_t ranks, std::uint64_t inodes_max);
+
+  Inode* find(std::uint64_t number);
+  // ENOSPC above metadata.max_inodes. Of a new number, one link, all times now.
+  Result<Inode*> make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid);
+  Result<Inode*> make_directory(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                                std::uint64_t parent, std::string_view name);
+  void erase(std::uint64_t number) { inodes_.erase(number); }
+  std::size_t size() const { return inodes_.size(); }
+
+  const Entry* entry(const Inode& directory, std::string_view name) const;
+  void insert(Inode& directory, std::string_view name, Entry entry);
+  void replace(Inode& directory, std::string_view name, Entry entry);
+  void remove(Inode& directory, std::string_view name);
+
+  // `uid` of the caller, for search permission. `to_name`: stop before the last component, whatever
+  // it is (symlinks are not followed, remote inodes do not redirect).
+  Walk walk(const wire::Where& where, std::string_view path, std::uint32_t uid, bool to_name);
+
+  NameLocks& locks() { return locks_; }
+
+ private:
+  std::uint32_t rank_;
+  std::uint32_t ranks_;
+  std::uint64_t inodes_max_;
+  std::uint64_t next_counter_ = 1;
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>> inodes_;
+  NameLocks locks_;
+};
+
+// Owner's bits, as every inode of an instance belongs to one user. `want`: R_OK, W_OK, X_OK.
+bool permits(const Inode& inode, std::uint32_t uid, int want);
+
+}  // namespace benchfs

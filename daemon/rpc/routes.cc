@@ -1,0 +1,79 @@
+#include <array>
+
+#include "daemon/handlers/handlers.h"
+#include "daemon/rpc/server.h"
+
+namespace benchfs {
+namespace {
+
+template <wire::Message Request, auto handler>
+Task<Answer> run(Server& server, const Caller& caller, std::span<const std::byte> body) {
+  const auto request = wire::parse<Request>(body);
+  if (!request.ok()) co_return Answer(request.error());
+  const Request copy = *request;
+  co_return co_await handler(server, caller, copy, body.subspan(sizeof(Request)));
+}
+
+template <wire::Message Request, auto handler>
+constexpr Route client_route() {
+  return {Request::op, true, run<Request, handler>};
+}
+template <wire::Message Request, auto handler>
+constexpr Route server_route() {
+  return {Request::op, false, run<Request, handler>};
+}
+
+constexpr Route routes[] = {
+    client_route<wire::Stat, handle_stat>(),
+    client_route<wire::Open, handle_open>(),
+    server_route<wire::Release, handle_release>(),
+    client_route<wire::MakeDirectory, handle_make_directory>(),
+    client_route<wire::RemoveDirectory, handle_remove_directory>(),
+    client_route<wire::Unlink, handle_unlink>(),
+    client_route<wire::Rename, handle_rename>(),
+    client_route<wire::Symlink, handle_symlink>(),
+    client_route<wire::ReadLink, handle_read_link>(),
+    client_route<wire::Link, handle_link>(),
+    client_route<wire::SetAttributes, handle_set_attributes>(),
+    client_route<wire::List, handle_list>(),
+    client_route<wire::NameOf, handle_name_of>(),
+    client_route<wire::Resolve, handle_resolve>(),
+    client_route<wire::Size, handle_size>(),
+    client_route<wire::Truncate, handle_truncate>(),
+    client_route<wire::Reserve, handle_reserve>(),
+    client_route<wire::ReadChunk, handle_read_chunk>(),
+    client_route<wire::WriteChunk, handle_write_chunk>(),
+    client_route<wire::SyncChunks, handle_sync_chunks>(),
+    client_route<wire::FileSystemInfo, handle_file_system>(),
+    client_route<wire::StatusRequest, handle_status>(),
+    client_route<wire::Stop, handle_stop>(),
+    server_route<wire::AdoptDirectory, handle_adopt_directory>(),
+    server_route<wire::KillDirectory, handle_kill_directory>(),
+    server_route<wire::MoveDirectory, handle_move_directory>(),
+    server_route<wire::Unreference, handle_unreference>(),
+    server_route<wire::PrepareEntry, handle_prepare_entry>(),
+    server_route<wire::CommitEntry, handle_commit_entry>(),
+    server_route<wire::AbortEntry, handle_abort_entry>(),
+    server_route<wire::Freeze, handle_freeze>(),
+    server_route<wire::Thaw, handle_thaw>(),
+    server_route<wire::HostSize, handle_host_size>(),
+    server_route<wire::RevokeExact, handle_revoke_exact>(),
+    server_route<wire::CutChunks, handle_cut_chunks>(),
+    server_route<wire::RenameTicket, handle_rename_ticket>(),
+};
+
+constexpr std::size_t ops_max = 64;
+constexpr auto by_op = [] {
+  std::array<const Route*, ops_max> table{};
+  for (const Route& route : routes) table[static_cast<std::size_t>(route.op)] = &route;
+  return table;
+}();
+
+}  // namespace
+
+const Route* find_route(wire::Op op) {
+  const auto index = static_cast<std::size_t>(op);
+  return index < ops_max ? by_op[index] : nullptr;
+}
+
+}  // namespace benchfs

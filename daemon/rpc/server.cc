@@ -1,0 +1,90 @@
+#include "daemon/rpc/server.h"
+
+#include <unistd.h>
+
+namespace benchfs {
+
+Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, PeerChannel& peers_,
+               UringChunkStore& store_, HostTable& table_, ProcessId self_)
+    : loop(loop_),
+      config(config_),
+      topology(std::move(topology_)),
+      peers(peers_),
+      store(store_),
+      table(table_),
+      self(self_),
+      names(topology.rank, topology.size, config_.metadata.max_inodes) {}
+
+Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const std::byte> body) {
+  const Route* const route = find_route(op);
+  if (route == nullptr || (!route->for_clients && !caller.is_peer))
+    co_return Answer(Error(EBADMSG));
+  co_return co_await route->run(*this, caller, body);
+}
+
+Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& caller,
+                             std::span<const std::byte> body, std::span<const std::byte> send,
+                             std::span<std::byte> receive) {
+  if (rank >= topology.size) co_return Answer(Error(ESTALE));
+  if (rank == topology.rank) co_return co_await dispatch(op, caller, body);
+  wire::Envelope envelope{};
+  envelope.rank = rank;
+  envelope.op = static_cast<std::uint16_t>(op);
+  envelope.length = static_cast<std::uint32_t>(body.size());
+  envelope.uid = caller.uid;
+  std::vector<std::byte> message(sizeof envelope + body.size());
+  std::memcpy(message.data(), &envelope, sizeof envelope);
+  if (!body.empty()) std::memcpy(message.data() + sizeof envelope, body.data(), body.size());
+  auto reply = co_await peers.call(rank, std::move(message), send, receive);
+  if (!reply.ok()) co_return Answer(reply.error());
+  const auto head = wire::parse<wire::Envelope>(reply->body);
+  if (!head.ok() || head->length != reply->body.size() - sizeof(wire::Envelope))
+    co_return Answer(Error(EIO));
+  Answer answer;
+  answer.error = head->error;
+  answer.flags = head->flags;
+  answer.append(std::span(reply->body).subspan(sizeof(wire::Envelope)));
+  co_return answer;
+}
+
+Task<int> Server::serve_peer(PeerCall call) {
+  ++counters.peer_requests;
+  const auto envelope = wire::parse<wire::Envelope>(call.body());
+  Answer answer{Error(EBADMSG)};
+  std::vector<std::byte> outgoing;  // bulk of a read
+  std::size_t outgoing_bytes = 0;
+  if (envelope.ok() && envelope->length == call.body().size() - sizeof(wire::Envelope) &&
+      envelope->length <= wire::body_bytes_max && call.source() < topology.size) {
+    const auto body = call.body().subspan(sizeof(wire::Envelope));
+    const auto op = static_cast<wire::Op>(envelope->op);
+    Caller caller;
+    caller.uid = envelope->uid;
+    caller.host = topology.host_of[call.source()];
+    caller.is_peer = true;
+    caller.bulk = call.data();
+    if (op == wire::Op::read_chunk) {
+      const auto request = wire::parse<wire::ReadChunk>(body);
+      if (request.ok() && request->bytes <= pool_buffer_bytes) outgoing.resize(request->bytes);
+      caller.bulk = outgoing;
+    }
+    answer = co_await dispatch(op, caller, body);
+    if (op == wire::Op::read_chunk && answer.error == 0) {
+      const auto read = wire::parse<wire::ChunkReply>(answer.body);
+      if (read.ok()) outgoing_bytes = static_cast<std::size_t>(read->bytes);
+    }
+  }
+  wire::Envelope head{};
+  head.rank = topology.rank;
+  head.error = answer.error;
+  head.flags = answer.flags;
+  head.length = static_cast<std::uint32_t>(answer.body.size());
+  std::vector<std::byte> message(sizeof head + answer.body.size());
+  std::memcpy(message.data(), &head, sizeof head);
+  if (!answer.body.empty())
+    std::memcpy(message.data() + sizeof head, answer.body.data(), answer.body.size());
+  const Status sent =
+      co_await call.reply(std::move(message), std::span(outgoing).first(outgoing_bytes));
+  co_return sent.ok() ? 0 : -sent.error().code();
+}
+
+}  // namespace benchfs

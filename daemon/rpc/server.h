@@ -1,0 +1,127 @@
+// Server: one rank's state and the way from a request to its handler and back.
+//
+// Requests come from the local channel (clients of this host) and from peers; both end in
+// dispatch(). Handlers are coroutines on the one loop; what they need from other ranks they ask().
+#pragma once
+
+#include <absl/container/inlined_vector.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/config.h"
+#include "common/host_table.h"
+#include "common/ring.h"
+#include "common/shared_memory.h"
+#include "common/wire.h"
+#include "daemon/loop/event_loop.h"
+#include "daemon/loop/uring.h"
+#include "daemon/metadata/namespace.h"
+#include "daemon/peer/peer_channel.h"
+#include "daemon/storage/uring_chunk_store.h"
+#include "registry/host_record.h"
+
+namespace benchfs {
+
+using Bytes = absl::InlinedVector<std::byte, 192>;
+
+struct Answer {
+  int error = 0;
+  std::uint16_t flags = 0;
+  Bytes body;
+
+  Answer() = default;
+  explicit Answer(Error failure) : error(failure.code()) {}
+  template <wire::Struct M>
+  explicit Answer(const M& message) {
+    append(wire::bytes_of(message));
+  }
+  void append(std::span<const std::byte> bytes) {
+    body.insert(body.end(), bytes.begin(), bytes.end());
+  }
+  void append(std::string_view text) { append(wire::bytes_of(text)); }
+};
+
+// Who asks.
+struct Caller {
+  std::uint32_t uid = 0;
+  std::uint32_t host = 0;       // leader's rank of the caller's host
+  bool is_peer = false;         // another server, for itself or for a client of its host
+  std::span<std::byte> bulk{};  // write: the data; read: where it goes (stable until answered)
+};
+
+// Where the ranks are; filled at start, then const.
+struct Topology {
+  std::uint32_t rank = 0;
+  std::uint32_t size = 1;
+  std::vector<std::uint32_t> host_of;     // rank → leader's rank of its host
+  std::vector<std::string> host_name_of;  // rank → name, for messages
+  std::uint32_t host() const { return host_of[rank]; }
+  bool is_leader() const { return host() == rank; }
+};
+
+struct Counters {
+  std::uint64_t requests = 0;
+  std::uint64_t peer_requests = 0;
+  std::uint64_t relayed = 0;
+  std::uint32_t clients = 0;
+};
+
+class Server {
+ public:
+  Server(EventLoop& loop, const Config& config, Topology topology, PeerChannel& peers,
+         UringChunkStore& store, HostTable& table, ProcessId self);
+
+  // Runs the handler of `op`. `body` must stay valid until the task is done.
+  Task<Answer> dispatch(wire::Op op, const Caller& caller, std::span<const std::byte> body);
+  // One request as the bytes after the envelope, to `rank`, this one included.
+  Task<Answer> ask_raw(std::uint32_t rank, wire::Op op, const Caller& caller,
+                       std::span<const std::byte> body, std::span<const std::byte> send,
+                       std::span<std::byte> receive);
+  // A server's own question; `text` follows the struct.
+  template <wire::Message M>
+  Task<Result<typename M::Reply>> ask(std::uint32_t rank, M message, std::string text = {}) {
+    Bytes body;
+    const auto head = wire::bytes_of(message);
+    body.insert(body.end(), head.begin(), head.end());
+    const auto tail = wire::bytes_of(text);
+    body.insert(body.end(), tail.begin(), tail.end());
+    Caller caller;
+    caller.host = topology.host();
+    caller.is_peer = true;
+    const Answer answer = co_await ask_raw(rank, M::op, caller, body, {}, {});
+    if (answer.error != 0) co_return Error(answer.error);
+    co_return wire::parse<typename M::Reply>(answer.body);
+  }
+  // A request that came from a peer; answers it.
+  Task<int> serve_peer(PeerCall call);
+
+  // Set by the worker: the instance is to end.
+  std::function<void()> on_stop;
+
+  EventLoop& loop;
+  const Config& config;
+  const Topology topology;
+  PeerChannel& peers;
+  UringChunkStore& store;
+  HostTable& table;
+  const ProcessId self;
+  Namespace names;
+  Counters counters;
+  std::uint64_t next_session = 0;
+  AsyncMutex rename_ticket;  // rank 0's
+};
+
+// The whole protocol: one row an operation (routes.cc).
+struct Route {
+  wire::Op op;
+  bool for_clients;
+  Task<Answer> (*run)(Server&, const Caller&, std::span<const std::byte> body);
+};
+const Route* find_route(wire::Op op);
+
+}  // namespace benchfs
