@@ -55,11 +55,21 @@ bool HostTable::holds(const ProcessRecord& record, std::uint32_t index) const {
   return (record.slots[index / 64].load() >> (index % 64) & 1) != 0;
 }
 
-void HostTable::hold(ProcessRecord& record, std::uint32_t index) {
+// The reference first, then the bit that says whose it is: a process killed in between leaves one
+// reference too many, never one too few.
+bool HostTable::hold(ProcessRecord& record, std::uint32_t index) {
+  std::atomic<std::uint32_t>& refs = slots[index].refs;
+  std::uint32_t seen = refs.load();
+  do {
+    if (seen == 0) return false;
+  } while (!refs.compare_exchange_weak(seen, seen + 1));
   const std::uint64_t bit = std::uint64_t{1} << (index % 64);
-  if ((record.slots[index / 64].fetch_or(bit) & bit) != 0) return;
-  slots[index].refs.fetch_add(1);
-  record.held.fetch_add(1);
+  if ((record.slots[index / 64].fetch_or(bit) & bit) != 0) {
+    refs.fetch_sub(1);  // held already, so not the last
+  } else {
+    record.held.fetch_add(1);
+  }
+  return true;
 }
 
 std::uint32_t HostTable::drop_slot(ProcessId self, ProcessRecord& record, std::uint32_t index) {
@@ -88,20 +98,24 @@ void HostTable::push_release(std::uint32_t entry) {
   } while (!release_head.compare_exchange_weak(head, entry));
 }
 
-ProcessRecord* HostTable::record_of(ProcessId process, bool make) {
+ProcessRecord* HostTable::known_record(ProcessId process) {
   const std::uint32_t high = process_high.load(std::memory_order_acquire);
   ProcessRecord* unstarted = nullptr;
   for (std::uint32_t i = 0; i < high; ++i) {
     const ProcessId found = processes[i].process.load(std::memory_order_acquire);
     if (found == process) return &processes[i];
-    if (found == static_cast<std::uint32_t>(process)) unstarted = &processes[i];
+    if (found != 0 && found == static_cast<std::uint32_t>(process)) unstarted = &processes[i];
   }
-  if (unstarted != nullptr) {  // written by the parent, which knew the pid alone
-    unstarted->process.store(process);
-    return unstarted;
-  }
+  if (unstarted == nullptr || (process & embryo) != 0) return nullptr;
+  unstarted->process.store(process);  // its parent knew the pid alone
+  return unstarted;
+}
+
+ProcessRecord* HostTable::record_of(ProcessId process, bool make) {
+  if (ProcessRecord* const known = known_record(process)) return known;
   if (!make) return nullptr;
-  const RobustGuard guard(process_lock, process);
+  const RobustGuard guard(process_lock, process & ~embryo);
+  if (ProcessRecord* const known = known_record(process)) return known;  // by another thread
   for (std::uint32_t i = 0; i < process_records; ++i) {
     if (processes[i].process.load() != 0) continue;
     processes[i].working_slot.store(0);

@@ -94,7 +94,8 @@ struct HostTable {
   // was put on the release list (the caller rings the leader), else 0.
   std::uint32_t drop_slot(ProcessId self, ProcessRecord& record, std::uint32_t index);
   bool holds(const ProcessRecord& record, std::uint32_t index) const;
-  void hold(ProcessRecord& record, std::uint32_t index);  // one more process for a live slot
+  // One more process for a slot. False: it was closed meanwhile.
+  bool hold(ProcessRecord& record, std::uint32_t index);
 
   // The record of `process`, made if there is none. Null: all are in use.
   ProcessRecord* record_of(ProcessId process, bool make);
@@ -129,6 +130,7 @@ struct HostTable {
 
  private:
   std::uint32_t find_locked(std::uint64_t inode) const;
+  ProcessRecord* known_record(ProcessId process);
 };
 
 inline constexpr ProcessId embryo = ProcessId{1} << 63;

@@ -463,6 +463,10 @@ void Registry::mark_ready(const NodeRecord& own) {
              Sync::durable);
 }
 
+void Registry::retract_ready() noexcept {
+  if (lock_) ::unlinkat(dir_.get(), ready_name, 0);
+}
+
 bool Registry::is_ready(const InstanceId& instance) const {
   const auto bytes = read_file(ready_name, line_bytes_max);
   const std::string id = to_hex(instance);

@@ -77,6 +77,8 @@ class Registry {
   Identity await_identity(const NodeRecord& own, const Patience& patience) const;
 
   void mark_ready(const NodeRecord& own);
+  // Rank 0, when clients are no longer wanted. Never throws.
+  void retract_ready() noexcept;
   // Whether `ready` is there and of this instance.
   bool is_ready(const InstanceId& instance) const;
 

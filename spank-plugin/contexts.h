@@ -37,10 +37,10 @@ int after_job(spank_t spank, const Settings& settings, bool enabled);
 
 // Starts or joins the servers of the job and tells the user if that fails. `environment` is the
 // user's.
-int provide_servers(const Settings& settings, std::uint32_t job_id,
-                    const char* const* environment);
+int provide_servers(const Settings& settings, std::uint32_t job_id, const char* const* environment);
 
-// The mount point the job's settings give, or nothing after telling the user what is wrong with them.
+// The mount point the job's settings give, or nothing after telling the user what is wrong with
+// them.
 std::optional<std::string> find_mount_point(const Settings& settings, char** environment);
 
 }  // namespace benchfs::spank

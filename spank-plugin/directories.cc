@@ -46,8 +46,8 @@ Result<Directory> open_directory(int parent, const char* name) {
   return directory;
 }
 
-// Removing a tree keeps a descriptor open per level. What lies deeper than depth_max is moved to the
-// top and removed from there.
+// Removing a tree keeps a descriptor open per level. What lies deeper than depth_max is moved to
+// the top and removed from there.
 struct Removal {
   int top;
   dev_t device;
@@ -87,7 +87,8 @@ struct Removal {
     struct stat found {};
     if (::fstat(::dirfd(directory), &found) != 0) return failed(errno);
     if (found.st_dev != device) return failed(EXDEV);
-    // A directory may skip entries while others are removed from it: so again until nothing is left.
+    // A directory may skip entries while others are removed from it: so again until nothing is
+    // left.
     for (unsigned before = ~removed; before != removed && error == 0;) {
       before = removed;
       ::rewinddir(directory);
@@ -136,7 +137,8 @@ std::string make_job_directory(const std::string& base, const std::string& name,
   const Fd parent(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!parent || ::fstat(parent.get(), &found) != 0) return failed(above);
   if (!keeps_what_is_of_root(found, root))
-    return problem_with(above, "must be root's and not writable by others (or sticky): data= in plugstack.conf");
+    return problem_with(
+        above, "must be root's and not writable by others (or sticky): data= in plugstack.conf");
 
   const char* base_name = base.c_str() + slash + 1;
   if (::mkdirat(parent.get(), base_name, 0755) != 0 && errno != EEXIST) return failed(base);

@@ -9,14 +9,18 @@ namespace {
 constexpr std::uint32_t removal_s = 5;
 
 // Slurm's own search for its configuration, and what makes a program find its user.
-constexpr std::string_view kept[] = {"PATH", "HOME", "USER", "LOGNAME",    "LANG",
-                                     "LANGUAGE", "TZ", "KRB5CCNAME", "SLURM_CONF"};
+constexpr std::string_view kept[] = {"PATH",     "HOME", "USER",       "LOGNAME",   "LANG",
+                                     "LANGUAGE", "TZ",   "KRB5CCNAME", "SLURM_CONF"};
 
 // Ours to decide in a job. TMPDIR and the like are not kept above: they may lie under the mount.
-constexpr std::string_view decided[] = {
-    "BENCHFS_SERVICE_STEP",   "BENCHFS_REGISTRY",           "BENCHFS_LOCAL",
-    "BENCHFS_MOUNT",          "BENCHFS_STORAGE_DATA_DIR",   "BENCHFS_NODE_START_TIMEOUT_S",
-    "BENCHFS_NODE_KEEP_DATA", "BENCHFS_NODE_DRAIN_TIMEOUT_S"};
+constexpr std::string_view decided[] = {"BENCHFS_SERVICE_STEP",
+                                        "BENCHFS_REGISTRY",
+                                        "BENCHFS_LOCAL",
+                                        "BENCHFS_MOUNT",
+                                        "BENCHFS_STORAGE_DATA_DIR",
+                                        "BENCHFS_NODE_START_TIMEOUT_S",
+                                        "BENCHFS_NODE_KEEP_DATA",
+                                        "BENCHFS_NODE_DRAIN_TIMEOUT_S"};
 
 bool contains(std::span<const std::string_view> names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -87,7 +91,7 @@ std::vector<std::string> service_environment(const char* const* environment,
     const std::string_view name = variable.substr(0, variable.find('='));
     if (name.size() == variable.size()) continue;
     if (contains(kept, name) || name.starts_with("LC_") ||
-             (name.starts_with("BENCHFS_") && !contains(decided, name)))
+        (name.starts_with("BENCHFS_") && !contains(decided, name)))
       result.emplace_back(variable);
   }
   result.push_back(std::string(service_variable) + "=1");

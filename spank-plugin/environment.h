@@ -33,14 +33,13 @@ struct Change {
 
 struct TaskView {
   std::string mount_point;
-  std::string local;     // job_data on this node
+  std::string local;  // job_data on this node
   std::string registry;
 };
 
-// For a task with --benchfs=on, and with --benchfs=off inside of a job that has BenchFS. `preload` is
-// the task's LD_PRELOAD, or null.
-std::vector<Change> changes_on(const char* preload, const Settings& settings,
-                               const TaskView& view);
+// For a task with --benchfs=on, and with --benchfs=off inside of a job that has BenchFS. `preload`
+// is the task's LD_PRELOAD, or null.
+std::vector<Change> changes_on(const char* preload, const Settings& settings, const TaskView& view);
 std::vector<Change> changes_off(const char* preload, const Settings& settings);
 
 // The environment of the servers' step: a short list of what is the user's, his BENCHFS_ settings

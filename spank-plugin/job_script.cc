@@ -1,6 +1,7 @@
 // Prolog and epilog of a job, as root in a process of slurmd's. Nothing here trusts a file or a
 // variable that a user could have made: ids come from Slurm, directories of root are checked, and
 // what a user may have filled is emptied as that user.
+#include <dirent.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -10,8 +11,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-
-#include <dirent.h>
 
 #include "spank-plugin/contexts.h"
 #include "spank-plugin/directories.h"
@@ -86,8 +85,8 @@ int before_job(spank_t spank, const Settings& settings, bool enabled) {
     slurm_error("benchfs: prolog: Slurm does not tell the job's owner");
     return go_on;
   }
-  const std::string problem = make_job_directory(settings.data, std::to_string(owner->job_id),
-                                                 owner->uid, owner->gid);
+  const std::string problem =
+      make_job_directory(settings.data, std::to_string(owner->job_id), owner->uid, owner->gid);
   if (!problem.empty()) slurm_error("benchfs: job %u: %s", owner->job_id, problem.c_str());
   return go_on;
 }

@@ -34,6 +34,10 @@ int poll_once(pollfd* events, unsigned count, int milliseconds) {
   __builtin_unreachable();
 }
 
+void set_mask(std::uint64_t mask) {
+  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::pointer(&mask), 0, 8);
+}
+
 // srun blocks signals in its threads and slurmstepd handles some: neither is for the program.
 void reset_signals() {
   struct KernelAction {
@@ -42,8 +46,7 @@ void reset_signals() {
   } plain{};
   for (int signal = 1; signal < 65; ++signal)
     sys::call(SYS_rt_sigaction, signal, sys::pointer(&plain), 0, 8);
-  const std::uint64_t none = 0;
-  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::pointer(&none), 0, 8);
+  set_mask(0);
 }
 
 pid_t plain_fork() { return static_cast<pid_t>(sys::call(SYS_clone, SIGCHLD)); }
@@ -55,7 +58,7 @@ int exit_code_of(int status) {
 [[noreturn]] void mind(const char* const* argv, const char* const* environment, int null,
                        int output, int order) {
   sys::call(SYS_setsid);
-  reset_signals();
+  set_mask(~0ULL);  // it looks like our starter, and must not die of what is sent to that
   // `order` is out of the way of the four numbers that are set here.
   sys::call(SYS_dup3, null, 0, 0);
   sys::call(SYS_dup3, output, 1, 0);
@@ -67,6 +70,7 @@ int exit_code_of(int status) {
   const pid_t program = plain_fork();
   if (program < 0) leave(cannot_execute);
   if (program == 0) {
+    reset_signals();
     sys::call(SYS_execve, sys::pointer(argv[0]), sys::pointer(argv), sys::pointer(environment));
     leave(cannot_execute);
   }

@@ -13,8 +13,8 @@ enum class Kind : std::uint8_t { path, word, seconds };
 struct Argument {
   std::string_view name;
   Kind kind;
-  std::string Settings::*text;       // path, word
-  std::string_view forbidden = {};   // characters with a meaning where the value ends up
+  std::string Settings::*text;      // path, word
+  std::string_view forbidden = {};  // characters with a meaning where the value ends up
 };
 
 constexpr Argument arguments_known[] = {
@@ -29,8 +29,8 @@ constexpr Argument arguments_known[] = {
 };
 
 std::string problem_with(std::string_view argument, std::string_view why) {
-  return "plugstack.conf, argument \"" + std::string(argument) + "\" of spank_benchfs.so: " +
-         std::string(why);
+  return "plugstack.conf, argument \"" + std::string(argument) +
+         "\" of spank_benchfs.so: " + std::string(why);
 }
 
 bool is_word(std::string_view text) {
@@ -42,8 +42,7 @@ bool is_word(std::string_view text) {
 std::string set(Settings& settings, const Argument& known, std::string_view value) {
   switch (known.kind) {
     case Kind::path:
-      if (!value.starts_with('/') || value.size() > path_bytes_max)
-        return "wants an absolute path";
+      if (!value.starts_with('/') || value.size() > path_bytes_max) return "wants an absolute path";
       if (value.find_first_of(known.forbidden) != value.npos)
         return "the path must not contain any of \"" + std::string(known.forbidden) + "\"";
       while (value.size() > 1 && value.ends_with('/')) value.remove_suffix(1);
@@ -91,10 +90,9 @@ Settings parse_settings(std::span<const char* const> arguments) {
     for (const Argument& candidate : arguments_known)
       if (equals != argument.npos && candidate.name == argument.substr(0, equals))
         known = &candidate;
-    const std::string why =
-        known == nullptr
-            ? "is not known: allowed are server= preload= registry= data= mpi= config= srun= timeout="
-            : set(settings, *known, argument.substr(equals + 1));
+    const std::string why = known == nullptr ? "is not known: allowed are server= preload= "
+                                               "registry= data= mpi= config= srun= timeout="
+                                             : set(settings, *known, argument.substr(equals + 1));
     if (!why.empty() && settings.problem.empty()) settings.problem = problem_with(argument, why);
   }
   if (settings.problem.empty() && settings.registry.empty())

@@ -13,7 +13,8 @@ namespace benchfs::spank {
 
 struct Job {
   std::uint32_t id = 0;
-  std::uint32_t restarts = 0;  // a requeued job keeps its id, and what the first run left may be there
+  std::uint32_t restarts =
+      0;  // a requeued job keeps its id, and what the first run left may be there
   uid_t uid = 0;
   std::uint32_t nodes = 0;
 };

@@ -30,15 +30,16 @@ constexpr std::string_view takeover_prefix = "takeover.";
 constexpr int look_ms_first = 10;
 constexpr int look_ms_later = 50;
 constexpr std::int64_t look_often_ns = 3'000'000'000;
-constexpr int reason_wait_ms = 500;    // for the reason of an end that srun has reported already
-constexpr std::int64_t joiner_extra_ns = 10'000'000'000;  // the starter fails first, with the reason
+constexpr int reason_wait_ms = 500;  // for the reason of an end that srun has reported already
+constexpr std::int64_t joiner_extra_ns =
+    10'000'000'000;  // the starter fails first, with the reason
 constexpr std::size_t log_bytes_max = 64 << 10;
 constexpr int attempts_max = 5;
 
 std::string error_text(Error error) { return std::strerror(error.code()); }
 
-// Another node's change to a directory is seen only after the directory was opened again: filesystems
-// like NFS otherwise go on answering "no such file" from what they remember.
+// Another node's change to a directory is seen only after the directory was opened again:
+// filesystems like NFS otherwise go on answering "no such file" from what they remember.
 void look_again(const std::string& directory) {
   const Fd opened(sys::openat(AT_FDCWD, directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
@@ -55,8 +56,8 @@ std::string read_tail(const std::string& path) {
   if (!file || ::fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode)) return {};
   const auto size = static_cast<std::size_t>(found.st_size);
   std::string text(std::min(size, log_bytes_max), '\0');
-  const ssize_t got = sys::pread(file.get(), text.data(), text.size(),
-                                 static_cast<off_t>(size - text.size()));
+  const ssize_t got =
+      sys::pread(file.get(), text.data(), text.size(), static_cast<off_t>(size - text.size()));
   text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
   return text;
 }
@@ -101,8 +102,8 @@ struct Starter {
 };
 
 // While it exists, the signals that are meant to end us interrupt our waiting. srun has a thread of
-// its own that waits for them and ends the step, which would leave us waiting here; the kernel gives
-// a signal for the process to the main thread first, when that waits for it, too.
+// its own that waits for them and ends the step, which would leave us waiting here; the kernel
+// gives a signal for the process to the main thread first, when that waits for it, too.
 class Interrupts {
  public:
   Interrupts() {
@@ -166,8 +167,7 @@ Result<bool> Meeting::become_starter() {
   const std::string takeover = path(std::string(takeover_prefix) + std::to_string(other->process));
   if (::mkdir(takeover.c_str(), 0700) != 0) return false;
   const std::string fresh = takeover + "/" + std::string(starter_name);
-  if (::symlink(self.c_str(), fresh.c_str()) != 0 ||
-      ::rename(fresh.c_str(), link.c_str()) != 0)
+  if (::symlink(self.c_str(), fresh.c_str()) != 0 || ::rename(fresh.c_str(), link.c_str()) != 0)
     return Error::last();
   return true;
 }
@@ -245,11 +245,10 @@ void Meeting::start(Outcome& outcome) {
                       "; free space there or tell your administrator";
     return;
   }
-  auto service = Launch::start(
-      service_command(settings, request_.job, facts),
-      service_environment(request_.environment, settings, request_.job,
-                          drain_timeout_s(facts.kill_wait_s)),
-      log.get());
+  auto service = Launch::start(service_command(settings, request_.job, facts),
+                               service_environment(request_.environment, settings, request_.job,
+                                                   drain_timeout_s(facts.kill_wait_s)),
+                               log.get());
   if (!service.ok()) {
     outcome.problem = "cannot start " + facts.srun + ": " + error_text(service.error());
     return;
@@ -276,7 +275,8 @@ void Meeting::await(Launch& service, const std::string& srun, Outcome& outcome) 
       const std::int64_t until = sys::now_ns() + reason_wait_ms * std::int64_t{1000000};
       do {
         look_again(registry_);
-      } while (!exists(path("failed")) && sys::now_ns() < until && interrupts_.sleep(look_ms_first));
+      } while (!exists(path("failed")) && sys::now_ns() < until &&
+               interrupts_.sleep(look_ms_first));
       return explain(outcome, server->what, read_tail(log_path));
     }
     if (ended)
@@ -297,19 +297,16 @@ void Meeting::await(Launch& service, const std::string& srun, Outcome& outcome) 
 }
 
 void Meeting::explain(Outcome& outcome, const std::string& reason, const std::string& log) const {
-  const std::string line = last_line(read_tail(path("failed")));
+  const auto server = find_ended_server(log);
+  const std::string server_text = read_tail(server_log(registry_, server ? server->task : 0));
+  std::string line = last_line(read_tail(path("failed")));
+  if (line.empty()) line = find_own_message(server_text);
   outcome.problem = "the servers of this job did not start: " + (line.empty() ? reason : line);
   // Their own line says it all. Without it the logs have to, and they go with the job.
   if (!line.empty()) return;
-  outcome.problem +=
-      "; the application was not run; tell your administrator, or use --benchfs=off";
-  if (const auto server = find_ended_server(log)) {
-    outcome.details = last_lines(read_tail(server_log(registry_, server->task)), 3);
-  } else {
-    outcome.details = last_lines(log, 2);
-    for (std::string& own : last_lines(read_tail(server_log(registry_, 0)), 2))
-      outcome.details.push_back(std::move(own));
-  }
+  outcome.problem += "; the application was not run; tell your administrator, or use --benchfs=off";
+  if (!server) outcome.details = last_lines(log, 2);
+  for (std::string& own : last_lines(server_text, 3)) outcome.details.push_back(std::move(own));
 }
 
 }  // namespace

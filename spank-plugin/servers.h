@@ -1,5 +1,5 @@
-// The servers of an allocation: started by whoever needs them first (srun, or the batch step), awaited
-// by all others. Runs as the user; knows nothing of SPANK.
+// The servers of an allocation: started by whoever needs them first (srun, or the batch step),
+// awaited by all others. Runs as the user; knows nothing of SPANK.
 //
 // The registry directory of the job is where they meet. `starter`, a symbolic link whose target
 // names a process, exists while somebody starts servers: making it is atomic on shared filesystems,

@@ -96,6 +96,14 @@ std::optional<EndedServer> find_ended_server(std::string_view srun_log) {
   return std::nullopt;
 }
 
+std::string find_own_message(std::string_view log) {
+  constexpr std::string_view mark = "error: benchfs: ";
+  const std::size_t at = log.find(mark);
+  if (at == log.npos) return {};
+  log.remove_prefix(at + mark.size());
+  return last_line(log.substr(0, log.find('\n')));
+}
+
 std::string last_line(std::string_view text) {
   const std::size_t end = text.find_last_not_of(" \t\r\n");
   if (end == text.npos) return {};

@@ -48,6 +48,10 @@ struct EndedServer {
 // From what srun wrote so far: the first server that has ended.
 std::optional<EndedServer> find_ended_server(std::string_view srun_log);
 
+// What this plugin itself reported in a step's log: the text after "error: benchfs: ". Slurm's own
+// messages about the consequences follow it there.
+std::string find_own_message(std::string_view log);
+
 // The last line with anything in it, without control characters, at most 500 bytes of it.
 std::string last_line(std::string_view text);
 

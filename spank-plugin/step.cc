@@ -1,4 +1,5 @@
 // slurmstepd: the tasks of a step, the batch script and the servers themselves.
+#include <dirent.h>
 #include <poll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -10,8 +11,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <dirent.h>
 
 extern "C" {
 #include <slurm/slurm.h>
@@ -77,8 +76,7 @@ bool has_host_record(const std::string& directory) {
 bool await_host_record(const std::string& directory) {
   if (has_host_record(directory)) return true;
   const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!watch ||
-      ::inotify_add_watch(watch.get(), directory.c_str(), IN_MOVED_TO | IN_CREATE) < 0)
+  if (!watch || ::inotify_add_watch(watch.get(), directory.c_str(), IN_MOVED_TO | IN_CREATE) < 0)
     return has_host_record(directory);
   const std::int64_t deadline = sys::now_ns() + host_wait_ms * std::int64_t{1000000};
   pollfd event{.fd = watch.get(), .events = POLLIN, .revents = 0};
@@ -170,10 +168,10 @@ int before_task(spank_t spank, const Settings& settings, Choice choice) {
                 std::strerror(errno));
     return refuse;
   }
-  change_environment(spank, changes_on(preload, settings,
-                          {.mount_point = *mount_point,
-                           .local = directory,
-                           .registry = registry.data()}));
+  change_environment(
+      spank,
+      changes_on(preload, settings,
+                 {.mount_point = *mount_point, .local = directory, .registry = registry.data()}));
   return go_on;
 }
 

@@ -42,15 +42,15 @@ int provide_servers(const Settings& settings, std::uint32_t job_id,
   }
   if (info->heterogeneous) {
     slurm_error(
-        "benchfs: job %u: heterogeneous jobs are not supported; use one component, or --benchfs=off",
+        "benchfs: job %u: heterogeneous jobs are not supported; use one component, or "
+        "--benchfs=off",
         job_id);
     return refuse;
   }
-  const Outcome outcome =
-      ensure_servers({.settings = settings,
-                      .job = info->job,
-                      .environment = environment,
-                      .facts = [&settings] { return ask_for_facts(settings); }});
+  const Outcome outcome = ensure_servers(
+      {.settings = settings, .job = info->job, .environment = environment, .facts = [&settings] {
+         return ask_for_facts(settings);
+       }});
   if (!outcome.ready) {
     slurm_error("benchfs: job %u: %s", job_id, outcome.problem.c_str());
     for (const std::string& line : outcome.details) slurm_error("benchfs: | %s", line.c_str());

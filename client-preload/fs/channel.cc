@@ -1,5 +1,7 @@
 #include "client-preload/fs/channel.h"
 
+#include <sys/socket.h>
+
 #include <bit>
 #include <cstring>
 
@@ -33,11 +35,12 @@ void Bell::ring() {
   if (p.sleeping.load(std::memory_order_seq_cst) == 0) return;
   if (p.sleeping.exchange(0) == 0) return;
   const std::uint64_t one = 1;
-  const int fd = doorbell.get();
-  if (fd < 0 || sys::write(fd, &one, sizeof one) != static_cast<ssize_t>(sizeof one)) {
-    p.sleeping.store(1);
-    broken.store(true);
+  for (int tries = 0; tries < 2; ++tries) {
+    const int fd = doorbell.get();
+    if (fd >= 0 && sys::write(fd, &one, sizeof one) == static_cast<ssize_t>(sizeof one)) return;
+    if (!repair_(owner_)) break;
   }
+  p.sleeping.store(1);  // for the next one who can ring
 }
 
 bool Bell::server_lives() const {
@@ -125,13 +128,21 @@ int Channel::sleep(Slot& slot) {
     const std::int64_t now = sys::now_ns();
     if (now < health) continue;  // a signal
     health = now + slice_ns;
-    if (bell_.server_lives()) continue;
+    if (bell_.server_lives() && connected()) continue;
     if (answered(slot)) break;  // its last act
     slot.abandoned = 1;
     dead_.store(true);
     return EIO;
   }
   return 0;
+}
+
+bool Channel::connected() const {
+  char byte = 0;
+  const int fd = socket.get();
+  if (fd < 0) return false;
+  const long n = sys::call(SYS_recvfrom, fd, sys::pointer(&byte), 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == -EAGAIN || n == -EINTR || n > 0;
 }
 
 int Channel::wait(Slot& slot) {

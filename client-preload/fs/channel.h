@@ -19,19 +19,23 @@ namespace benchfs {
 // A server's control page and doorbell: the same for all its clients, so good after fork too.
 class Bell {
  public:
-  explicit Bell(PrivateDescriptors& privates) : doorbell(privates) {}
+  // `repair` gets a new doorbell when the descriptor was closed behind our back.
+  Bell(PrivateDescriptors& privates, bool (*repair)(void*), void* owner)
+      : doorbell(privates), repair_(repair), owner_(owner) {}
 
   // Wakes the server if it sleeps. Before it, what it is to find must be stored (seq_cst).
   void ring();
   // False once the server process has ended. Costs a look into /proc.
   bool server_lives() const;
 
+  ControlPage& page() const { return control.at<ControlPage>(); }
+
   Mapping control;
   PrivateFd doorbell;
-  // The doorbell's descriptor was closed behind our back: connect again to get one.
-  std::atomic<bool> broken{false};
 
-  ControlPage& page() const { return control.at<ControlPage>(); }
+ private:
+  bool (*repair_)(void*);
+  void* owner_;
 };
 
 class Channel {
@@ -51,7 +55,9 @@ class Channel {
   // Gives a slot back, answered or never posted.
   void end(Slot& slot);
 
+  // No new requests here: the server has ended, or another channel took this one's place.
   bool dead() const { return dead_.load(std::memory_order_relaxed); }
+  void retire() { dead_.store(true); }
   std::uint64_t posted() const { return posted_.load(std::memory_order_relaxed); }
 
  private:
@@ -60,6 +66,7 @@ class Channel {
   }
   bool look(Slot& slot);   // true: answered
   int sleep(Slot& slot);
+  bool connected() const;  // neither side closed the socket
   ClientRegion& region() const { return region_.at<ClientRegion>(); }
 
   Mapping region_;

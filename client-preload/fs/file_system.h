@@ -101,6 +101,9 @@ class FileSystem {
   virtual std::vector<int> private_descriptors() = 0;  // ascending
   virtual std::vector<int> our_descriptors() = 0;      // the application's, known to be ours
 
+  // The application set its file mode creation mask; until then the process's own is read once.
+  virtual void umask_changed(mode_t mask) = 0;
+
   // Around fork. before_fork adds a reference to each inherited slot; exactly one of the others
   // follows in each process (child < 0: fork failed).
   virtual void before_fork() = 0;

@@ -18,6 +18,8 @@ class PrivateFd {
 
   // Takes `fd` over, in place of what was here.
   Status take(Fd fd);
+  // The same, unless there is a good one here already.
+  Status take_if_missing(Fd fd) { return get() >= 0 ? Status(Done{}) : take(std::move(fd)); }
   // The number to use; -1 when there is none, or somebody closed or replaced it.
   int get() const;
   void close();

@@ -144,10 +144,12 @@ int fclose(FILE* stream) {
     return flushed != 0 || closed != 0 ? EOF : 0;
   }
   // libc closes by a call we do not see; what its stream was put on by dup2 must be accounted.
-  if (FileSystem* fs = active(); fs != nullptr && stream->_fileno >= 0 &&
-                                 fs->find(stream->_fileno) != nullptr)
-    fs->closing(stream->_fileno);
-  return LIBC(fclose)(stream);
+  const int fd = stream->_fileno;
+  FileSystem* fs = active();
+  if (fd < 0 || fs == nullptr || !fs->closing(fd)) return LIBC(fclose)(stream);
+  const int result = LIBC(fclose)(stream);
+  if (fd <= STDERR_FILENO) streams::changed(fd);
+  return result;
 }
 int _IO_fclose(FILE*) BENCHFS_ALIAS(fclose);
 

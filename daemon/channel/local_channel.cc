@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "common/log.h"
@@ -218,7 +219,7 @@ Task<int> LocalChannel::serve(LocalChannel& channel, Client& client, std::uint32
   slot.envelope.flags = answer.flags;
   slot.envelope.length = static_cast<std::uint32_t>(answer.body.size());
   slot.envelope.rank = channel.server_.topology.rank;
-  std::memcpy(slot.body.data(), answer.body.data(), answer.body.size());
+  std::ranges::copy(answer.body, slot.body.begin());
   slot.state.store(SlotState::answered, std::memory_order_seq_cst);
   if (slot.sleeper.load(std::memory_order_seq_cst) != 0) sys::futex_wake(&slot.state, 1);
   const std::uint32_t id = client.id;

@@ -43,6 +43,8 @@ Task<int> Uring::run(Prepare prepare) {
 }
 
 bool Uring::reap() {
+  // More were done than the completion queue holds: the kernel keeps the rest until asked.
+  if (io_uring_cq_has_overflow(&ring_)) io_uring_get_events(&ring_);
   unsigned head = 0;
   unsigned count = 0;
   io_uring_cqe* cqe = nullptr;
@@ -65,7 +67,7 @@ bool Uring::poll() {
 
 bool Uring::arm() {
   if (prepared_ != 0) return false;
-  return in_flight_ == 0 || io_uring_cq_ready(&ring_) == 0;
+  return in_flight_ == 0 || (io_uring_cq_ready(&ring_) == 0 && !io_uring_cq_has_overflow(&ring_));
 }
 
 Task<int> Uring::read(int fd, void* data, std::uint32_t size, std::uint64_t offset) {

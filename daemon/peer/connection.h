@@ -55,6 +55,7 @@ struct Connection : std::enable_shared_from_this<Connection> {
   std::uint64_t number = 0;  // what messages to us name it by
   Handshake handshake{};
   bool proof_sent = false;
+  bool transport_failed = false;  // UCX said so: nothing can be sent any more
   std::vector<std::byte> address;
 
   std::unordered_map<std::uint64_t, Call*> calls;

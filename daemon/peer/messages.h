@@ -5,7 +5,8 @@
 // little-endian. Changing a layout means a new version in the hello.
 //
 //   initiator              responder
-//     hello      ------->             "I am rank 3 of this instance", with a nonce and a proof of the secret
+//     hello      ------->             "I am rank 3 of this instance", with a nonce and a proof of
+//     the secret
 //                <-------  challenge  its nonce, and proof that it has the secret and saw ours
 //     proof      ------->             the same from us
 //                <-------  accepted   from here on both send requests
@@ -24,7 +25,7 @@ namespace benchfs::peer {
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr unsigned am_id = 7;  // the active message we are
+inline constexpr unsigned am_id = 7;                              // the active message we are
 inline constexpr std::uint64_t hello_magic = 0x3152454550534642;  // "BFSPEER1"
 inline constexpr std::uint32_t version = 1;
 
@@ -41,12 +42,12 @@ enum class Kind : std::uint8_t {
   accepted = 4,
   request = 5,
   reply = 6,
-  ping = 7,           // are you there?
+  ping = 7,  // are you there?
   pong = 8,
   leave = 9,          // may we close this idle connection?
   leave_agreed = 10,  // yes: the asker closes it
   leave_refused = 11,
-  gone = 12,          // the sender closes it now
+  gone = 12,  // the sender closes it now
 };
 
 enum Flag : std::uint8_t {

@@ -95,12 +95,12 @@ struct Note {
   std::vector<std::byte> payload;
 };
 
-void note_ended(void* request, ucs_status_t status, void* argument) {
+void on_note_ended(void* request, ucs_status_t status, void* argument) {
   const std::unique_ptr<Note> note(static_cast<Note*>(argument));
   if (request != nullptr) ucp_request_free(request);
   Core& core = note->connection->core;
   if (status != UCS_OK) core.doom(*note->connection, ucs_status_string(status));
-  core.operation_ended();
+  core.note_ended();
 }
 
 }  // namespace
@@ -120,14 +120,14 @@ void send_note(const std::shared_ptr<Connection>& connection, const Header& head
   params.flags = UCP_AM_SEND_FLAG_EAGER;
   // So that a peer that refuses the hello knows which connection to close.
   if (header.kind == Kind::hello) params.flags |= UCP_AM_SEND_FLAG_REPLY;
-  params.cb.send = &note_ended;
+  params.cb.send = &on_note_ended;
   params.user_data = note.get();
-  core.operation_started();
+  core.note_started();
   void* request =
       ucp_am_send_nbx(connection->endpoint.get(), am_id, &note->header, sizeof note->header,
                       note->payload.data(), note->payload.size(), &params);
-  Note* const sent = note.release();  // note_ended's from here on
-  if (!UCS_PTR_IS_PTR(request)) note_ended(nullptr, UCS_PTR_RAW_STATUS(request), sent);
+  Note* const sent = note.release();  // on_note_ended's from here on
+  if (!UCS_PTR_IS_PTR(request)) on_note_ended(nullptr, UCS_PTR_RAW_STATUS(request), sent);
 }
 
 }  // namespace benchfs::peer

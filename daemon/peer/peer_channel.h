@@ -50,12 +50,13 @@ struct PeerStatistics {
   std::uint64_t bytes_sent = 0;  // bodies and bulk
   std::uint64_t bytes_received = 0;
   std::uint64_t requests_received = 0;
-  std::uint64_t connections_made = 0;   // whose hello succeeded
-  std::uint64_t connections_lost = 0;   // not closed by agreement
-  std::uint64_t messages_refused = 0;   // malformed, or from somebody who proved nothing
-  std::uint32_t endpoints = 0;          // open now, of UCX
-  std::uint32_t connections = 0;        // of them usable
-  std::uint64_t buffer_bytes = 0;       // lent to requests now
+  std::uint64_t connections_made = 0;  // whose hello succeeded
+  std::uint64_t connections_lost = 0;  // not closed by agreement
+  std::uint64_t messages_refused = 0;  // malformed, or from somebody who proved nothing
+  std::uint64_t messages_unknown = 0;  // of no connection there is: late, or a stranger\'s
+  std::uint32_t endpoints = 0;         // open now, of UCX
+  std::uint32_t connections = 0;       // of them usable
+  std::uint64_t buffer_bytes = 0;      // lent to requests now
 };
 
 // One incoming request. Must be gone before its channel is destroyed.

@@ -40,7 +40,7 @@ std::string environment_text(const char* name) {
 void release_signals() {
   if (library_asked("HANDLE_ERRORS")) return;
   for (const int number : {SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGHUP}) {
-    struct sigaction action{};
+    struct sigaction action {};
     Dl_info info{};
     if (::sigaction(number, nullptr, &action) != 0) continue;
     if (::dladdr(reinterpret_cast<void*>(action.sa_handler), &info) == 0) continue;

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace benchfs {
 
 Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, PeerChannel& peers_,
@@ -34,7 +36,7 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
   envelope.uid = caller.uid;
   std::vector<std::byte> message(sizeof envelope + body.size());
   std::memcpy(message.data(), &envelope, sizeof envelope);
-  if (!body.empty()) std::memcpy(message.data() + sizeof envelope, body.data(), body.size());
+  std::ranges::copy(body, message.begin() + sizeof envelope);
   auto reply = co_await peers.call(rank, std::move(message), send, receive);
   if (!reply.ok()) co_return Answer(reply.error());
   const auto head = wire::parse<wire::Envelope>(reply->body);
@@ -80,8 +82,7 @@ Task<int> Server::serve_peer(PeerCall call) {
   head.length = static_cast<std::uint32_t>(answer.body.size());
   std::vector<std::byte> message(sizeof head + answer.body.size());
   std::memcpy(message.data(), &head, sizeof head);
-  if (!answer.body.empty())
-    std::memcpy(message.data() + sizeof head, answer.body.data(), answer.body.size());
+  std::ranges::copy(answer.body, message.begin() + sizeof head);
   const Status sent =
       co_await call.reply(std::move(message), std::span(outgoing).first(outgoing_bytes));
   co_return sent.ok() ? 0 : -sent.error().code();

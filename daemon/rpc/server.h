@@ -4,7 +4,6 @@
 // dispatch(). Handlers are coroutines on the one loop; what they need from other ranks they ask().
 #pragma once
 
-#include <absl/container/inlined_vector.h>
 
 #include <cstdint>
 #include <memory>
@@ -27,7 +26,7 @@
 
 namespace benchfs {
 
-using Bytes = absl::InlinedVector<std::byte, 192>;
+using Bytes = std::vector<std::byte>;
 
 struct Answer {
   int error = 0;

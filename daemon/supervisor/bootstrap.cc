@@ -91,6 +91,13 @@ const char* name_of(Bootstrap kind) {
   return "?";
 }
 
+bool is_first_on_host(const Environment& environment) {
+  return first_number(environment,
+                      {"OMPI_COMM_WORLD_LOCAL_RANK", "PMIX_LOCAL_RANK", "SLURM_LOCALID",
+                       "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK"})
+             .value_or(0) == 0;
+}
+
 Place find_place(Bootstrap wanted, const Environment& environment) {
   Place place;
   place.kind = wanted == Bootstrap::automatic ? choose(environment) : wanted;
@@ -137,11 +144,7 @@ Place find_place(Bootstrap wanted, const Environment& environment) {
                        "Rank " + std::to_string(place.rank) + " of " + std::to_string(place.size) +
                            ", as the environment says, cannot be: start all ranks by one mpirun "
                            "or srun, or set node.bootstrap");
-  if (place.kind != Bootstrap::single)
-    place.first_on_host =
-        first_number(environment, {"OMPI_COMM_WORLD_LOCAL_RANK", "PMIX_LOCAL_RANK", "SLURM_LOCALID",
-                                   "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK"})
-            .value_or(0) == 0;
+  if (place.kind != Bootstrap::single) place.first_on_host = is_first_on_host(environment);
   return place;
 }
 

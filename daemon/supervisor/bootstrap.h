@@ -38,6 +38,8 @@ struct Place {
   bool under_mpirun = false;    // Open MPI's: it sends SIGCONT before it ends its processes
   std::uint64_t launch_id = 0;  // names this start; 0: nothing names it
 };
+// Whether this rank is the first on its host, or the only one that is known of.
+bool is_first_on_host(const Environment& environment);
 // `wanted` is node.bootstrap. Throws StartFailure if that cannot be.
 Place find_place(Bootstrap wanted, const Environment& environment);
 const char* name_of(Bootstrap kind);
@@ -56,6 +58,8 @@ class Rendezvous {
   // return own.instance is set, own.state is joined, and all records are checked against `own`.
   virtual std::vector<NodeRecord> exchange(NodeRecord& own, Identity& identity,
                                            const Patience& patience) = 0;
+  // Puts own record into the registry, unless exchange() did.
+  virtual void leave_record(const NodeRecord& own) = 0;
   // Returns when all ranks have come as far as `state`, which becomes own.state.
   virtual void barrier(NodeRecord& own, NodeState state, const Patience& patience) = 0;
   // Leaves PMIx or MPI, so that their launcher does not take the loss of one rank for that of all.

@@ -222,8 +222,10 @@ Status ControlChannel::send(const Ready& message) {
   return send_packet(out.bytes(), {});
 }
 
-Status ControlChannel::send(const StopRequested&) {
-  return send_packet(packet(Type::stop_requested).bytes(), {});
+Status ControlChannel::send(const StopRequested& message) {
+  ByteWriter out = packet(Type::stop_requested);
+  out.number(static_cast<std::uint8_t>(message.by_peer));
+  return send_packet(out.bytes(), {});
 }
 
 Status ControlChannel::send(const Hold& message) {
@@ -282,9 +284,12 @@ Result<ControlMessage> ControlChannel::receive(std::int64_t deadline_ns) {
         if (!in.complete()) return Error(EBADMSG);
         return ControlMessage(std::move(message));
       }
-      case Type::stop_requested:
+      case Type::stop_requested: {
+        StopRequested message;
+        message.by_peer = in.number<std::uint8_t>() != 0;
         if (!in.complete()) return Error(EBADMSG);
-        return ControlMessage(StopRequested{});
+        return ControlMessage(message);
+      }
       case Type::hold: {
         std::vector<HeldFd> held;
         if (!read_held(in, fds, held) || held.size() != 1) return Error(EBADMSG);

@@ -87,7 +87,9 @@ struct Failed {
 struct Ready {
   std::string transport;  // for the banner, such as "tcp (eth0)"
 };
-struct StopRequested {};
+struct StopRequested {
+  bool by_peer = false;  // another rank passed it on: the others know already
+};
 struct Hold {
   HeldFd held;  // replaces an older one of the same name
 };

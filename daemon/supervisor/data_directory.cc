@@ -1,7 +1,9 @@
 #include "daemon/supervisor/data_directory.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +16,7 @@
 
 #include "common/config.h"
 #include "common/log.h"
+#include "common/sys.h"
 #include "common/text.h"
 #include "registry/private_directory.h"
 #include "registry/start_failure.h"
@@ -155,6 +158,20 @@ Fd DataDirectory::share_lock() const {
   return shared;
 }
 
+std::vector<std::uint32_t> DataDirectory::other_ranks() const {
+  std::vector<std::uint32_t> ranks;
+  DIR* const stream = ::fdopendir(::openat(dir_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  while (const dirent* const entry = stream != nullptr ? ::readdir(stream) : nullptr) {
+    std::string_view name = entry->d_name;
+    if (!name.starts_with(rank_prefix)) continue;
+    name.remove_prefix(rank_prefix.size());
+    const auto rank = parse_number<std::uint32_t>(name);
+    if (rank && *rank != rank_) ranks.push_back(*rank);
+  }
+  if (stream != nullptr) ::closedir(stream);
+  return ranks;
+}
+
 void DataDirectory::claim_host(std::span<const NodeRecord> records, const NodeRecord& own) {
   const std::vector<std::uint32_t> here = ranks_here(records, own);
   for (const std::uint32_t rank : here)
@@ -174,17 +191,8 @@ void DataDirectory::claim_host(std::span<const NodeRecord> records, const NodeRe
 
   // Ranks of this instance hold their locks by now, also those that share the directory from
   // another host; so a free lock is a dead instance's.
-  std::vector<std::uint32_t> others;
-  DIR* const stream = ::fdopendir(::openat(dir_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  while (const dirent* const entry = stream != nullptr ? ::readdir(stream) : nullptr) {
-    std::string_view name = entry->d_name;
-    if (!name.starts_with(rank_prefix)) continue;
-    name.remove_prefix(rank_prefix.size());
-    const auto rank = parse_number<std::uint32_t>(name);
-    if (rank && !std::binary_search(here.begin(), here.end(), *rank)) others.push_back(*rank);
-  }
-  if (stream != nullptr) ::closedir(stream);
-  for (const std::uint32_t rank : others) {
+  for (const std::uint32_t rank : other_ranks()) {
+    if (std::binary_search(here.begin(), here.end(), rank)) continue;
     const std::string path = path_ + "/" + rank_name(rank);
     const Fd rank_dir = open_rank(dir_.get(), rank_name(rank));
     if (!rank_dir) continue;
@@ -234,6 +242,30 @@ void DataDirectory::remove(bool keep_data) noexcept {
   lock_.reset();
   // The default directory is ours by name; one that the user named stays, as he made it.
   if (path_ == default_data_dir()) ::rmdir(path_.c_str());
+}
+
+void DataDirectory::await_neighbours(std::int64_t deadline_ns) const noexcept {
+  const Fd events(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  for (;;) {
+    bool alive = false;
+    for (const std::uint32_t rank : other_ranks()) {
+      const Fd rank_dir = open_rank(dir_.get(), rank_name(rank));
+      if (!rank_dir) continue;
+      // Watched before it is looked at, so that its end cannot fall in between.
+      const std::string path = "/proc/self/fd/" + std::to_string(rank_dir.get());
+      ::inotify_add_watch(events.get(), path.c_str(), IN_DELETE);
+      const Fd lock(::openat(rank_dir.get(), lock_name, O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+      alive = alive || (lock && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0);
+    }
+    const std::int64_t rest_ms = (deadline_ns - sys::now_ns()) / 1'000'000;
+    if (!alive || rest_ms <= 0) return;
+    // In slices, since one that is killed deletes nothing.
+    pollfd readable{.fd = events.get(), .events = POLLIN, .revents = 0};
+    ::poll(&readable, 1, static_cast<int>(std::min<std::int64_t>(rest_ms, 50)));
+    char drained[4096];
+    while (sys::read(events.get(), drained, sizeof drained) > 0) {
+    }
+  }
 }
 
 std::vector<std::uint32_t> ranks_here(std::span<const NodeRecord> records, const NodeRecord& own) {

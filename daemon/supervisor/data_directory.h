@@ -41,8 +41,13 @@ class DataDirectory {
 
   // Removes the rank's directory, or with `keep_data` only what is no data. Never throws.
   void remove(bool keep_data) noexcept;
+  // After remove(): waits until the other ranks here have removed theirs, or are dead. Never
+  // throws.
+  void await_neighbours(std::int64_t deadline_ns) const noexcept;
 
  private:
+  std::vector<std::uint32_t> other_ranks() const;  // that have a directory here
+
   std::string path_;
   std::uint32_t rank_;
   Fd dir_;

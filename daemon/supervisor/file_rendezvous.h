@@ -18,6 +18,7 @@ class FileRendezvous : public Rendezvous {
 
   std::vector<NodeRecord> exchange(NodeRecord& own, Identity& identity,
                                    const Patience& patience) override;
+  void leave_record(const NodeRecord&) override {}
   void barrier(NodeRecord& own, NodeState state, const Patience& patience) override;
   void finalize() override {}
 

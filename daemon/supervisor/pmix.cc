@@ -156,9 +156,14 @@ class PmixRendezvous final : public Rendezvous {
     return records;
   }
 
+  void leave_record(const NodeRecord& own) override {
+    registry_.publish(own, Registry::Sync::durable);
+  }
+
   void barrier(NodeRecord& own, NodeState state, const Patience& patience) override {
     own.state = state;
     fence(own, state, false, patience);
+    if (state == NodeState::open) registry_.publish(own, Registry::Sync::no);
   }
 
   void finalize() override { PMIx_Finalize(nullptr, 0); }

@@ -85,9 +85,9 @@ TEST(JobDirectory, IsNeverTakenFromItsOwner) {
   const TemporaryDirectory root;
   ASSERT_EQ(make(root / "benchfs", "17"), "");
   // For another "root", what this user owns is a user's.
-  EXPECT_NE(make_job_directory(root / "benchfs", "17", ::geteuid() + 1, ::getegid(),
-                               ::geteuid() + 2),
-            "");
+  EXPECT_NE(
+      make_job_directory(root / "benchfs", "17", ::geteuid() + 1, ::getegid(), ::geteuid() + 2),
+      "");
 }
 
 TEST(DirectoryOwner, IsOfDirectoriesOnly) {

@@ -18,7 +18,8 @@ Settings settings() {
   return result;
 }
 
-const TaskView view{.mount_point = "/benchfs", .local = "/local/benchfs/5", .registry = "/shared/1/5.0"};
+const TaskView view{
+    .mount_point = "/benchfs", .local = "/local/benchfs/5", .registry = "/shared/1/5.0"};
 
 std::optional<std::string> value_of(const std::vector<Change>& changes, const std::string& name) {
   for (const Change& change : changes)
@@ -89,9 +90,9 @@ TEST(ServiceEnvironment, KeepsTheUsersSettings) {
   const auto variables =
       service({"PATH=/bin", "HOME=/home/u", "LC_ALL=C", "SLURM_CONF=/etc/s.conf",
                "BENCHFS_STORAGE_CHUNK_SIZE=1m", "BENCHFS_LOG=debug", "BENCHFS_UCX_TLS=tcp"});
-  for (const char* kept : {"PATH=/bin", "HOME=/home/u", "LC_ALL=C", "SLURM_CONF=/etc/s.conf",
-                           "BENCHFS_STORAGE_CHUNK_SIZE=1m", "BENCHFS_LOG=debug",
-                           "BENCHFS_UCX_TLS=tcp"})
+  for (const char* kept :
+       {"PATH=/bin", "HOME=/home/u", "LC_ALL=C", "SLURM_CONF=/etc/s.conf",
+        "BENCHFS_STORAGE_CHUNK_SIZE=1m", "BENCHFS_LOG=debug", "BENCHFS_UCX_TLS=tcp"})
     EXPECT_EQ(count(variables, kept), 1u) << kept;
 }
 

@@ -54,10 +54,9 @@ class Servers : public testing::Test {
   std::string registry() const { return job_registry(settings_, job_); }
 
   Request request() const {
-    return {.settings = settings_,
-            .job = job_,
-            .environment = environment_,
-            .facts = [this] { return SlurmFacts{.srun = root_ / "srun", .mpi = "none"}; }};
+    return {.settings = settings_, .job = job_, .environment = environment_, .facts = [this] {
+              return SlurmFacts{.srun = root_ / "srun", .mpi = "none"};
+            }};
   }
   Outcome ensure() const { return ensure_servers(request()); }
 
@@ -105,7 +104,8 @@ TEST_F(Servers, GetNoSignalMaskAndNoDescriptorOfTheirStarter) {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const int kept = ::dup(2);
-  service("ls -l /proc/self/fd > $root/fds; grep SigBlk /proc/self/status > $root/mask; ready; serve");
+  service(
+      "ls -l /proc/self/fd > $root/fds; grep SigBlk /proc/self/status > $root/mask; ready; serve");
   const bool ready = ensure().ready;
   ::close(kept);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -26,10 +26,9 @@ bool has(const std::vector<std::string>& command, const std::string& word) {
 TEST(ServiceCommand, StartsOneServerOnEachNodeBesideTheApplication) {
   const auto command = service_command(settings(), job, {.srun = "/usr/bin/srun", .mpi = "pmix"});
   EXPECT_EQ(command.front(), "/usr/bin/srun");
-  for (const char* word :
-       {"--jobid=5", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1", "--overlap", "--mpi=pmix",
-        "--kill-on-bad-exit=0", "--no-kill", "--wait=0", "--input=none",
-        "--output=/shared/1000/5.1/server.%t.log"})
+  for (const char* word : {"--jobid=5", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1",
+                           "--overlap", "--mpi=pmix", "--kill-on-bad-exit=0", "--no-kill",
+                           "--wait=0", "--input=none", "--output=/shared/1000/5.1/server.%t.log"})
     EXPECT_TRUE(has(command, word)) << word;
   EXPECT_FALSE(has(command, "--cpu-bind=none"));
 }
@@ -42,7 +41,8 @@ TEST(ServiceCommand, EndsWithTheServerAndItsArguments) {
 
   Settings configured = settings();
   configured.config = "/etc/benchfs.conf";
-  command = service_command(configured, job, {.srun = "srun", .mpi = "none", .binds_to_cpus = true});
+  command =
+      service_command(configured, job, {.srun = "srun", .mpi = "none", .binds_to_cpus = true});
   EXPECT_EQ(command[command.size() - 3], "/bin/benchfsd_mpi");
   EXPECT_EQ(command.back(), "/etc/benchfs.conf");
   EXPECT_TRUE(has(command, "--cpu-bind=none"));
@@ -78,7 +78,8 @@ TEST(EndedServer, IsFoundAmongSrunsMessages) {
   EXPECT_EQ(ended->task, 2u);
   EXPECT_EQ(ended->what, "node3: task 2: Segmentation fault");
 
-  const auto several = find_ended_server("srun: error: n[1-2]: tasks 1,3-4: Exited with exit code 7\n");
+  const auto several =
+      find_ended_server("srun: error: n[1-2]: tasks 1,3-4: Exited with exit code 7\n");
   ASSERT_TRUE(several);
   EXPECT_EQ(several->task, 1u);
 }
@@ -88,6 +89,13 @@ TEST(EndedServer, IsNotFoundInAnythingElse) {
        {"", "\n", "srun: error: node3: task 2: Segm", "srun: error: Unable to create step: task \n",
         "srun: error: x: task 99999999999: y\n", "srun: error: x: task 2\n", "task 1: Killed\n"})
     EXPECT_FALSE(find_ended_server(log)) << log;
+}
+
+TEST(OwnMessage, IsFoundBeforeItsConsequences) {
+  EXPECT_EQ(find_own_message("slurmstepd-n1: error: benchfs: n1: /x is full\n"
+                             "slurmstepd-n1: error: spank: required plugin failed\n"),
+            "n1: /x is full");
+  EXPECT_EQ(find_own_message("slurmstepd-n1: error: other\n"), "");
 }
 
 TEST(LastLine, IsOnePrintableLine) {

@@ -1,0 +1,232 @@
+// benchfs_metaloop: a metadata benchmark of plain libc calls, so that it measures whatever file
+// system its directory is on, a preloaded one included.
+//
+//   benchfs_metaloop run DIRECTORY PROCESSES FILES    create, stat, unlink; rates as JSON
+//   benchfs_metaloop hold DIRECTORY PROCESSES         open one file each, hold until input ends
+//
+// Each process works in a directory of its own. The phases are separated by barriers, and a rate
+// is all files over the time from one barrier to the next: the slowest process counts.
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+constexpr unsigned long processes_max = 1024;
+constexpr unsigned long files_max = 10'000'000;
+constexpr std::array phase_names{"create", "stat", "unlink"};
+
+// In memory that all processes share.
+struct Shared {
+  pthread_barrier_t barrier;
+  std::array<timespec, phase_names.size() + 1> passed;  // written by process 0 alone
+};
+
+struct Job {
+  std::string directory;
+  unsigned long process;
+  unsigned long files;
+  Shared* shared;
+};
+
+[[noreturn]] void fail(const char* what, const std::string& name) {
+  std::fprintf(stderr, "benchfs_metaloop: %s %s: %s\n", what, name.c_str(), std::strerror(errno));
+  _exit(1);
+}
+
+void pass(const Job& job, std::size_t barrier) {
+  pthread_barrier_wait(&job.shared->barrier);
+  if (job.process == 0) clock_gettime(CLOCK_MONOTONIC, &job.shared->passed[barrier]);
+}
+
+// Into `name`, which keeps its memory: the loop measures the file system, not the allocator.
+void name_file(std::string& name, const Job& job, unsigned long file) {
+  std::array<char, 32> leaf;
+  std::snprintf(leaf.data(), leaf.size(), "/file.%08lu", file);
+  name.assign(job.directory).append(leaf.data());
+}
+
+void run_phases(const Job& job) {
+  std::string name;
+  if (mkdir(job.directory.c_str(), 0755) != 0) fail("mkdir", job.directory);
+  pass(job, 0);
+  for (unsigned long i = 0; i < job.files; ++i) {
+    name_file(name, job, i);
+    const int fd = open(name.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0644);
+    if (fd < 0) fail("create", name);
+    if (close(fd) != 0) fail("close", name);
+  }
+  pass(job, 1);
+  for (unsigned long i = 0; i < job.files; ++i) {
+    name_file(name, job, i);
+    struct stat status;
+    if (stat(name.c_str(), &status) != 0) fail("stat", name);
+  }
+  pass(job, 2);
+  for (unsigned long i = 0; i < job.files; ++i) {
+    name_file(name, job, i);
+    if (unlink(name.c_str()) != 0) fail("unlink", name);
+  }
+  pass(job, 3);
+  if (rmdir(job.directory.c_str()) != 0) fail("rmdir", job.directory);
+}
+
+// Has a file open, one byte written, until the parent ends it.
+void hold_file(const Job& job) {
+  const int fd = open(job.directory.c_str(), O_CREAT | O_RDWR, 0644);
+  if (fd < 0) fail("create", job.directory);
+  if (write(fd, "x", 1) != 1) fail("write", job.directory);
+  pthread_barrier_wait(&job.shared->barrier);
+  for (;;) pause();
+}
+
+unsigned long number(const char* text, unsigned long max) {
+  char* end = nullptr;
+  errno = 0;
+  const unsigned long value = std::strtoul(text, &end, 10);
+  if (errno != 0 || end == text || *end != '\0' || value < 1 || value > max) {
+    std::fprintf(stderr, "benchfs_metaloop: %s: expected a number from 1 to %lu\n", text, max);
+    std::exit(2);
+  }
+  return value;
+}
+
+double seconds_between(const timespec& from, const timespec& to) {
+  return static_cast<double>(to.tv_sec - from.tv_sec) +
+         1e-9 * static_cast<double>(to.tv_nsec - from.tv_nsec);
+}
+
+void end_children(std::vector<pid_t>& children) {
+  for (const pid_t child : children)
+    if (child > 0) kill(child, SIGKILL);
+  for (const pid_t child : children)
+    if (child > 0) waitpid(child, nullptr, 0);
+}
+
+// False when one failed: the others would wait at the barrier for ever and are ended.
+bool await_children(std::vector<pid_t>& children) {
+  for (std::size_t left = children.size(); left > 0; --left) {
+    int status = 0;
+    const pid_t ended = wait(&status);
+    if (ended < 0) {
+      std::perror("benchfs_metaloop: wait");
+      return false;
+    }
+    for (pid_t& child : children)
+      if (child == ended) child = 0;
+    if (status == 0) continue;
+    if (WIFSIGNALED(status))
+      std::fprintf(stderr, "benchfs_metaloop: a process was ended by signal %d\n",
+                   WTERMSIG(status));
+    end_children(children);
+    return false;
+  }
+  return true;
+}
+
+void print_rates(const Shared& shared, unsigned long processes, unsigned long files) {
+  std::printf("{\"processes\": %lu, \"files\": %lu", processes, files);
+  for (std::size_t phase = 0; phase < phase_names.size(); ++phase) {
+    const double seconds = seconds_between(shared.passed[phase], shared.passed[phase + 1]);
+    const double rate = static_cast<double>(processes * files) / (seconds > 0 ? seconds : 1e-9);
+    std::printf(", \"%s\": %.1f", phase_names[phase], rate);
+  }
+  std::printf("}\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view mode = argc > 1 ? argv[1] : "";
+  const bool holding = mode == "hold" && argc == 4;
+  if (!holding && !(mode == "run" && argc == 5)) {
+    std::fprintf(stderr,
+                 "usage: benchfs_metaloop run DIRECTORY PROCESSES FILES\n"
+                 "       benchfs_metaloop hold DIRECTORY PROCESSES\n");
+    return 2;
+  }
+  const std::string directory = argv[2];
+  const unsigned long processes = number(argv[3], processes_max);
+  const unsigned long files = holding ? 1 : number(argv[4], files_max);
+
+  void* const memory =
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("mmap", "shared memory");
+  auto* const shared = new (memory) Shared{};
+  pthread_barrierattr_t attributes;
+  pthread_barrierattr_init(&attributes);
+  pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  // The parent takes part when it holds: it says when all files are open.
+  const unsigned long parties = holding ? processes + 1 : processes;
+  errno = pthread_barrier_init(&shared->barrier, &attributes, static_cast<unsigned>(parties));
+  if (errno != 0) fail("pthread_barrier_init", "");
+
+  const pid_t self = getpid();
+  std::vector<pid_t> children;
+  for (unsigned long i = 0; i < processes; ++i) {
+    const pid_t child = fork();
+    if (child < 0) {
+      std::perror("benchfs_metaloop: fork");
+      end_children(children);
+      return 1;
+    }
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != self) _exit(1);
+      const Job job{.directory = directory + "/process." + std::to_string(i),
+                    .process = i,
+                    .files = files,
+                    .shared = shared};
+      if (holding)
+        hold_file(job);
+      else
+        run_phases(job);
+      _exit(0);
+    }
+    children.push_back(child);
+  }
+  if (!holding) {
+    if (!await_children(children)) return 1;
+    print_rates(*shared, processes, files);
+    return 0;
+  }
+  // A child that failed has said why and would leave the others at the barrier.
+  struct sigaction on_child {};
+  on_child.sa_handler = [](int) {
+    constexpr std::string_view text = "benchfs_metaloop: a process failed\n";
+    if (write(2, text.data(), text.size()) < 0) _exit(3);
+    _exit(1);
+  };
+  sigaction(SIGCHLD, &on_child, nullptr);
+  for (const pid_t child : children) {  // one may have failed before the handler was there
+    siginfo_t ended{};
+    if (waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        ended.si_pid != 0)
+      return 1;
+  }
+  pthread_barrier_wait(&shared->barrier);
+  std::printf("holding\n");
+  std::fflush(stdout);
+  char byte;
+  while (read(0, &byte, 1) > 0) {
+  }
+  signal(SIGCHLD, SIG_DFL);
+  end_children(children);
+  return 0;
+}

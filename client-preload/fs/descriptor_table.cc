@@ -1,0 +1,334 @@
+#include "client-preload/fs/descriptor_table.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "client-preload/fs/core.h"
+#include "client-preload/fs/open_file.h"
+
+namespace benchfs {
+namespace {
+
+// Whether a file position could be a slot's, before any server was asked.
+bool looks_like_slot(off_t position) { return position >> 42 == 1; }
+
+// The numbers in /proc/self/fd.
+std::vector<int> open_numbers() {
+  std::vector<int> numbers;
+  const Fd directory(
+      sys::openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return numbers;
+  alignas(8) char page[4096];
+  for (;;) {
+    const long n =
+        sys::call(SYS_getdents64, directory.get(), sys::pointer(page), sizeof page);
+    if (n <= 0) return numbers;
+    for (long at = 0; at < n;) {
+      unsigned short length = 0;  // linux_dirent64: inode, offset, length, type, name
+      std::memcpy(&length, page + at + 16, sizeof length);
+      const char* const name = page + at + 19;
+      int number = -1;
+      std::from_chars(name, name + std::strlen(name), number);
+      if (number >= 0 && number != directory.get()) numbers.push_back(number);
+      at += length;
+    }
+  }
+}
+
+}  // namespace
+
+DescriptorTable::DescriptorTable(Core& core)
+    : core_(core), cells_(numbers_max), slots_(open_slots) {}
+
+DescriptorTable::~DescriptorTable() {
+  for (OpenFile* const file : all_) {
+    const auto last = std::move(file->self_);
+  }
+}
+
+std::shared_ptr<OpenFile> DescriptorTable::find(int fd) {
+  if (fd < 0) return nullptr;
+  if (!cached(fd)) return identify(fd);
+  auto& cell = cells_[static_cast<std::size_t>(fd)];
+  OpenFile* const seen = cell.load(std::memory_order_acquire);
+  if (seen == foreign()) return nullptr;
+  if (seen != nullptr) {
+    std::shared_ptr<OpenFile> file = seen->self_;
+    if (cell.load(std::memory_order_acquire) == seen &&
+        sys::lseek(fd, 0, SEEK_CUR) == static_cast<off_t>(seen->position_)) [[likely]]
+      return file;
+  }
+  return identify(fd);
+}
+
+std::shared_ptr<OpenFile> DescriptorTable::identify(int fd) {
+  if (core_.off() || core_.privates.contains(fd)) return nullptr;
+  const off_t position = sys::lseek(fd, 0, SEEK_CUR);
+  if (position == -EBADF) {
+    closing(fd);  // closed behind our back, if it was ours
+    return nullptr;
+  }
+  struct stat status {};
+  if (!looks_like_slot(position) || sys::call(SYS_fstat, fd, sys::pointer(&status)) < 0 ||
+      !S_ISDIR(status.st_mode) || status.st_nlink != 0) {
+    not_ours(fd);
+    return nullptr;
+  }
+  if (!core_.ready().ok() || !core_.host.is_placeholder(status.st_dev, status.st_ino))
+    return nullptr;
+  std::shared_ptr<OpenFile> found;
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    rings = sweep();
+    const std::uint32_t slot = core_.host.table().slot_at(static_cast<std::uint64_t>(position));
+    OpenFile* const file = slot != 0 ? file_of_slot(slot) : nullptr;
+    rings |= set_cell(fd, file);
+    if (file != nullptr) found = file->self_;
+  }
+  ring(rings);
+  return found;
+}
+
+// The file of a live slot, which this process holds from now on.
+OpenFile* DescriptorTable::file_of_slot(std::uint32_t slot) {
+  HostTable& table = core_.host.table();
+  if (OpenFile* const known = slots_[slot].load()) return known;
+  ProcessRecord* const record = core_.host.record();
+  const std::uint64_t position = table.position(slot);
+  if (record == nullptr) return nullptr;
+  if (!table.holds(*record, slot)) {
+    if (!table.hold(*record, slot)) return nullptr;
+    if (table.slot_at(position) != slot) {  // closed and given out again meanwhile
+      table.drop_slot(core_.host.self(), *record, slot);
+      return nullptr;
+    }
+  }
+  OpenFile* file = nullptr;
+  if (!free_.empty()) {
+    file = free_.back();
+    free_.pop_back();
+  } else {
+    auto made = std::make_shared<OpenFile>(core_);
+    file = made.get();
+    file->self_ = std::move(made);
+    all_.push_back(file);
+    // So that giving a file back allocates nothing.
+    free_.reserve(all_.size());
+    closing_.reserve(all_.size());
+  }
+  file->become(slot, position);
+  slots_[slot].store(file);
+  return file;
+}
+
+bool DescriptorTable::set_cell(int fd, OpenFile* file) {
+  if (file != nullptr && file != foreign()) ++file->uses_;
+  if (!cached(fd)) {  // counted by nobody: the file stays until the process ends
+    return false;
+  }
+  OpenFile* const old =
+      cells_[static_cast<std::size_t>(fd)].exchange(file, std::memory_order_acq_rel);
+  if (fd > highest_.load(std::memory_order_relaxed)) highest_.store(fd);
+  return old != nullptr && old != foreign() && end_use_locked(*old);
+}
+
+bool DescriptorTable::end_use_locked(OpenFile& file) {
+  if (--file.uses_ > 0) return false;
+  slots_[file.slot_].store(nullptr);
+  if (file.self_.use_count() == 1) return retire(file);
+  closing_.push_back(&file);  // a transfer of another thread goes on: the next change looks again
+  return false;
+}
+
+bool DescriptorTable::retire(OpenFile& file) {
+  if (const std::uint64_t chunks = file.chunks_touched_.exchange(0))
+    core_.cache.drop(file.chunks_.inode, chunks);
+  ProcessRecord* const record = core_.host.known_record();
+  const bool idle = record != nullptr &&
+                    core_.host.table().drop_slot(core_.host.self(), *record, file.slot_) != 0;
+  free_.push_back(&file);
+  return idle;
+}
+
+bool DescriptorTable::sweep() {
+  bool rings = false;
+  for (std::size_t i = 0; i < closing_.size();) {
+    OpenFile* const file = closing_[i];
+    if (file->self_.use_count() > 1) {
+      ++i;
+      continue;
+    }
+    closing_[i] = closing_.back();
+    closing_.pop_back();
+    if (slots_[file->slot_].load() != nullptr) {  // found again by another descriptor meanwhile
+      free_.push_back(file);
+    } else {
+      rings |= retire(*file);
+    }
+  }
+  return rings;
+}
+
+void DescriptorTable::ring(bool needed) {
+  if (needed) core_.host.ring_leader();
+}
+
+void DescriptorTable::not_ours(int fd) {
+  if (fd < 0 || !cached(fd)) return;
+  auto& cell = cells_[static_cast<std::size_t>(fd)];
+  OpenFile* seen = cell.load(std::memory_order_acquire);
+  if (seen == foreign()) return;
+  if (seen == nullptr && cell.compare_exchange_strong(seen, foreign())) return;
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    rings = set_cell(fd, foreign());
+  }
+  ring(rings);
+}
+
+bool DescriptorTable::closing(int fd) {
+  if (fd < 0 || !cached(fd)) return false;
+  auto& cell = cells_[static_cast<std::size_t>(fd)];
+  OpenFile* seen = cell.load(std::memory_order_acquire);
+  if (seen == nullptr) {
+    if (core_.off() || !looks_like_slot(sys::lseek(fd, 0, SEEK_CUR))) return false;
+    if (identify(fd) == nullptr) return false;
+    seen = cell.load(std::memory_order_acquire);
+  }
+  if (seen == foreign() && cell.compare_exchange_strong(seen, nullptr)) return false;
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    rings = sweep();
+    rings |= set_cell(fd, nullptr);
+  }
+  ring(rings);
+  return true;
+}
+
+void DescriptorTable::duplicated(int fd, int copy) {
+  const auto file = find(fd);
+  if (file == nullptr) return not_ours(copy);
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    rings = set_cell(copy, file.get());
+  }
+  ring(rings);
+}
+
+std::vector<int> DescriptorTable::ours() {
+  std::vector<int> numbers;
+  for (int fd = 0; fd <= highest_.load(); ++fd) {
+    const OpenFile* const file = cells_[static_cast<std::size_t>(fd)].load();
+    if (file != nullptr && file != foreign()) numbers.push_back(fd);
+  }
+  return numbers;
+}
+
+Result<std::uint32_t> DescriptorTable::take_slot() {
+  const Guard guard(lock_);
+  ProcessRecord* const record = core_.host.record();
+  if (record == nullptr) return Error(ENFILE);
+  const std::uint32_t slot = core_.host.table().take_slot(core_.host.self(), *record);
+  if (slot == 0) return Error(ENFILE);
+  return slot;
+}
+
+void DescriptorTable::give_up_slot(std::uint32_t slot) {
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    ProcessRecord* const record = core_.host.known_record();
+    rings = record != nullptr &&
+            core_.host.table().drop_slot(core_.host.self(), *record, slot) != 0;
+  }
+  ring(rings);
+}
+
+void DescriptorTable::opened(int fd, std::uint32_t slot) {
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    rings = sweep();
+    rings |= set_cell(fd, file_of_slot(slot));
+  }
+  ring(rings);
+}
+
+OpenFile* DescriptorTable::use_slot(std::uint32_t slot) {
+  const Guard guard(lock_);
+  OpenFile* const file = file_of_slot(slot);
+  if (file != nullptr) ++file->uses_;
+  return file;
+}
+
+void DescriptorTable::add_use(OpenFile& file) {
+  const Guard guard(lock_);
+  ++file.uses_;
+}
+
+void DescriptorTable::end_use(OpenFile& file) {
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    rings = end_use_locked(file);
+  }
+  ring(rings);
+}
+
+// Runs once, before anybody else can use the table; what is rung for is found by the leader as well.
+void DescriptorTable::adopt_inherited() {
+  ProcessRecord* const record = core_.host.known_record();
+  if (record == nullptr || record->held.load() == 0) return;
+  HostTable& table = core_.host.table();
+  const Guard guard(lock_);
+  for (const int fd : open_numbers()) {
+    const off_t position = sys::lseek(fd, 0, SEEK_CUR);
+    struct stat status {};
+    if (!looks_like_slot(position) || sys::call(SYS_fstat, fd, sys::pointer(&status)) < 0 ||
+        !core_.host.is_placeholder(status.st_dev, status.st_ino))
+      continue;
+    const std::uint32_t slot = table.slot_at(static_cast<std::uint64_t>(position));
+    if (slot != 0) set_cell(fd, file_of_slot(slot));
+  }
+  // The rest was close-on-exec.
+  for (std::uint32_t slot = 1; slot < open_slots && record->held.load() != 0; ++slot) {
+    if (record->slots[slot / 64].load(std::memory_order_relaxed) == 0) {
+      slot |= 63;
+      continue;
+    }
+    if (table.holds(*record, slot) && slots_[slot].load() == nullptr &&
+        record->working_slot.load() != slot)
+      table.drop_slot(core_.host.self(), *record, slot);
+  }
+}
+
+void DescriptorTable::forked() {
+  // Transfers of the parent's other threads do not go on here; what they were using is not reused.
+  closing_.clear();
+}
+
+void DescriptorTable::hold_all() {
+  ProcessRecord* const record = core_.host.record();
+  if (record == nullptr) return;
+  for (OpenFile* const file : all_)
+    if (slots_[file->slot_].load() == file) core_.host.table().hold(*record, file->slot_);
+}
+
+void DescriptorTable::release_all() {
+  bool rings = false;
+  {
+    const Guard guard(lock_);
+    for (int fd = 0; fd <= highest_.load(); ++fd) rings |= set_cell(fd, nullptr);
+    rings |= sweep();
+  }
+  ring(rings);
+}
+
+}  // namespace benchfs

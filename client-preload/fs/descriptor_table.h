@@ -1,0 +1,82 @@
+// DescriptorTable: which of the process's descriptors are ours, and the open file behind each.
+//
+// The truth lies in the kernel: a descriptor is ours when it is an opening of the placeholder whose
+// file position names a live slot of the host's table. What is kept here by number only saves
+// asking: "not ours" is believed, "ours" is checked by one lseek. Look-ups lock nothing and
+// allocate nothing, for signal handlers; changes take the lock.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "client-preload/fs/lazy_array.h"
+#include "client-preload/fs/lock.h"
+#include "common/host_table.h"
+#include "common/result.h"
+
+namespace benchfs {
+
+struct Core;
+class OpenFile;
+
+class DescriptorTable {
+ public:
+  explicit DescriptorTable(Core& core);
+  ~DescriptorTable();
+
+  // Null: not ours.
+  std::shared_ptr<OpenFile> find(int fd);
+  void not_ours(int fd);
+  // Before the kernel closes or replaces `fd`. True: it was ours.
+  bool closing(int fd);
+  void duplicated(int fd, int copy);
+  std::vector<int> ours();
+
+  // A slot for an open about to be asked for, and its end when the open failed.
+  Result<std::uint32_t> take_slot();
+  void give_up_slot(std::uint32_t slot);
+  // The open succeeded: `fd` is positioned on the slot.
+  void opened(int fd, std::uint32_t slot);
+
+  // A use of a slot that is not a descriptor: the working directory. Null: the slot is dead.
+  OpenFile* use_slot(std::uint32_t slot);
+  void add_use(OpenFile& file);
+  void end_use(OpenFile& file);
+
+  // At the first connection: what this process held before exec, and still has.
+  void adopt_inherited();
+  void forked();    // in the child, locked
+  void hold_all();  // locked: this process's record takes what the table knows
+  void release_all();
+  Lock& lock() { return lock_; }
+
+ private:
+  static constexpr std::size_t numbers_max = std::size_t{1} << 20;
+
+  static OpenFile* foreign() { return reinterpret_cast<OpenFile*>(std::uintptr_t{1}); }
+  bool cached(int fd) const { return static_cast<std::size_t>(fd) < cells_.size(); }
+
+  std::shared_ptr<OpenFile> identify(int fd);
+  OpenFile* file_of_slot(std::uint32_t slot);
+  // The functions below run locked. The bool says that the leader must be rung, unlocked.
+  bool set_cell(int fd, OpenFile* file);
+  bool end_use_locked(OpenFile& file);
+  bool sweep();
+  bool retire(OpenFile& file);
+  void ring(bool needed);
+
+  Core& core_;
+  Lock lock_;
+  LazyArray<std::atomic<OpenFile*>> cells_;  // by number; null: unknown
+  LazyArray<std::atomic<OpenFile*>> slots_;  // by slot of the host's table
+  std::atomic<int> highest_{-1};
+  // Files are made once and used again, never freed while the library lives: a look-up may touch
+  // one that was just closed.
+  std::vector<OpenFile*> all_;  // each owns itself (OpenFile::self_) until the table goes
+  std::vector<OpenFile*> free_;
+  std::vector<OpenFile*> closing_;  // in use by another thread, or by a handler's caller
+};
+
+}  // namespace benchfs

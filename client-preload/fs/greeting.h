@@ -1,0 +1,28 @@
+// The greeting: how a client gets into one server of its host.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "common/fd.h"
+#include "common/result.h"
+#include "common/ring.h"
+#include "registry/host_record.h"
+
+namespace benchfs {
+
+struct Greeted {
+  ServerHello hello;
+  Fd socket;
+  // In the order of ring.h: client region, control page, doorbell, chunk directory, and from the
+  // leader host table, transfer pool, placeholder directory.
+  std::array<Fd, hello_descriptors_max> descriptors;
+};
+
+// Connects to <local_dir>/rank_<rank>/socket. ESTALE: another instance answered there. EPERM:
+// another user did. Gives up after ten seconds: ETIMEDOUT.
+Result<Greeted> greet(const std::string& local_dir, std::uint32_t rank, bool leader,
+                      const InstanceId& instance);
+
+}  // namespace benchfs

@@ -1,0 +1,183 @@
+#include "client-preload/fs/host.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "common/process.h"
+
+namespace benchfs {
+namespace {
+
+// The order of ring.h.
+struct Descriptor {
+  enum { region, control, doorbell, chunks, table, pool, placeholder };
+};
+
+}  // namespace
+
+LocalServer::LocalServer(Host& owner, std::uint32_t number, PrivateDescriptors& privates)
+    : host(owner), rank(number), bell(privates, &Host::repair, this), chunks(privates) {}
+
+// One line a process: every later failure has the same cause.
+void Host::complain(Error why) {
+  if (complained_) return;
+  complained_ = true;
+  const char* const reason = ::strerrordesc_np(why.code());
+  std::string line = "benchfs: no servers reachable in " + local_dir_ + ": ";
+  line += why == Error(ENOENT) ? "no servers are ready on this host"
+          : why == Error(ESTALE) ? "servers of another instance answer there"
+                                 : (reason != nullptr ? reason : "unknown error");
+  line += '\n';
+  sys::write(2, line.data(), line.size());
+}
+
+Status Host::connect() {
+  auto record = read_host_record(local_dir_.c_str());
+  if (!record.ok()) {
+    complain(record.error());
+    return Error(EIO);
+  }
+  servers_.clear();
+  for (const std::uint32_t rank : record->local_ranks)
+    servers_.push_back(std::make_unique<LocalServer>(*this, rank, privates_));
+  instance_ = record->instance;
+  ranks_ = record->size;
+  self_ = process_id(sys::getpid());
+  const Status status = greet_locked(leader());
+  if (!status.ok()) {
+    complain(status.error());
+    return Error(EIO);
+  }
+  // After exec: what it was writing then is no longer under way.
+  ProcessRecord* const kept = table_->record_of(self_, false);
+  if (kept != nullptr)
+    for (auto& word : kept->writing) word.store(0);
+  record_.store(kept, std::memory_order_release);
+  return Done{};
+}
+
+Status Host::greet_locked(LocalServer& server) {
+  const bool leads = &server == &leader();
+  TRY(Greeted greeted, greet(local_dir_, server.rank, leads, instance_));
+  auto& fds = greeted.descriptors;
+  TRY(Mapping region, Mapping::map(fds[Descriptor::region].get(), sizeof(ClientRegion)));
+  if (!server.bell.control) {
+    TRY(server.bell.control,
+        Mapping::map(fds[Descriptor::control].get(), sizeof(ControlPage)));
+  }
+  TRY_OK(server.bell.doorbell.take_if_missing(std::move(fds[Descriptor::doorbell])));
+  TRY_OK(server.chunks.take_if_missing(std::move(fds[Descriptor::chunks])));
+  const ServerHello& hello = greeted.hello;
+  if (leads) {
+    if (table_ == nullptr) {
+      TRY(table_mapping_, Mapping::map(fds[Descriptor::table].get(), sizeof(HostTable)));
+      TRY(pool_mapping_, Mapping::map(fds[Descriptor::pool].get(), pool_bytes));
+      if (table_mapping_.at<HostTable>().magic != HostTable::magic_value) return Error(EPROTO);
+      table_ = &table_mapping_.at<HostTable>();
+      pool_ = &pool_mapping_.at<PoolHeader>();
+    }
+    TRY_OK(placeholder.take_if_missing(std::move(fds[Descriptor::placeholder])));
+    device_ = hello.device;
+    inode_ = hello.inode;
+    chunk_shift_ = std::countr_zero(hello.chunk_bytes);
+    policy_.waiting = static_cast<Waiting>(std::min<std::uint8_t>(hello.waiting, 2));
+    policy_.spin_ns = std::int64_t{hello.spin_us} * 1000;
+  }
+  auto channel = std::make_unique<Channel>(std::move(region), server.bell, privates_,
+                                           hello.client, policy_);
+  TRY_OK(channel->socket.take(std::move(greeted.socket)));
+  if (Channel* const old = server.channel.load()) old->retire();
+  server.channel.store(channel.get(), std::memory_order_release);
+  server.channels.push_back(std::move(channel));
+  return Done{};
+}
+
+// The doorbell's descriptor is gone, and the socket with it as likely: a new greeting gives both.
+bool Host::repair(void* server) {
+  auto& broken = *static_cast<LocalServer*>(server);
+  const Guard guard(broken.host.lock_);
+  broken.bell.doorbell.close();
+  return broken.host.greet_locked(broken).ok();
+}
+
+LocalServer* Host::local(std::uint32_t rank) {
+  for (const auto& server : servers_)
+    if (server->rank == rank) return server.get();
+  return nullptr;
+}
+
+Result<Channel*> Host::channel(std::uint32_t rank) {
+  LocalServer* server = local(rank);
+  if (server == nullptr) server = &leader();
+  Channel* channel = server->channel.load(std::memory_order_acquire);
+  if (channel != nullptr && !channel->dead()) return channel;
+  const Guard guard(lock_);
+  channel = server->channel.load();
+  if (channel != nullptr && !channel->dead()) return channel;
+  if (const Status status = greet_locked(*server); !status.ok()) {
+    complain(status.error());
+    return Error(EIO);
+  }
+  return server->channel.load();
+}
+
+Result<int> Host::chunk_directory(LocalServer& server) {
+  if (const int fd = server.chunks.get(); fd >= 0) return fd;
+  const Guard guard(lock_);
+  if (const int fd = server.chunks.get(); fd >= 0) return fd;
+  if (const Status status = greet_locked(server); !status.ok()) {
+    complain(status.error());
+    return Error(EIO);
+  }
+  return server.chunks.get();
+}
+
+void Host::lost(LocalServer& server) {
+  const Guard guard(lock_);
+  server.chunks.close();
+}
+
+ProcessRecord* Host::record() {
+  if (ProcessRecord* const known = known_record()) return known;
+  ProcessRecord* const made = table_->record_of(self_, true);
+  if (made != nullptr) record_.store(made, std::memory_order_release);
+  return made;
+}
+
+std::uint64_t Host::requests_sent() const {
+  std::uint64_t sum = 0;
+  for (const auto& server : servers_)
+    for (const auto& channel : server->channels) sum += channel->posted();
+  return sum;
+}
+
+// The parent's slots are its own: the child drops them and connects when it has something to ask.
+void Host::forked(ProcessRecord* record) {
+  self_ = process_id(sys::getpid());
+  record_.store(record);
+  if (record != nullptr) record->process.store(self_);
+  for (const auto& server : servers_) {
+    server->channel.store(nullptr);
+    server->channels.clear();
+  }
+}
+
+void Host::disconnect() {
+  servers_.clear();
+  placeholder.close();
+}
+
+void Host::leave(int fd) {
+  const Guard guard(lock_);
+  placeholder.leave(fd);
+  for (const auto& server : servers_) {
+    server->bell.doorbell.leave(fd);
+    server->chunks.leave(fd);
+    for (const auto& channel : server->channels) channel->socket.leave(fd);
+  }
+}
+
+}  // namespace benchfs

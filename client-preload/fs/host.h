@@ -1,0 +1,106 @@
+// Host: the servers of this host as this process knows them, and the tables shared with everybody
+// here. Connected lazily, the leader first; survives fork with its mappings and directories.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client-preload/fs/channel.h"
+#include "client-preload/fs/greeting.h"
+#include "client-preload/fs/lock.h"
+#include "client-preload/fs/private_fd.h"
+#include "client-preload/fs/wait_policy.h"
+#include "common/host_table.h"
+#include "common/ring.h"
+#include "registry/host_record.h"
+
+namespace benchfs {
+
+class Host;
+
+// One rank of this host.
+struct LocalServer {
+  LocalServer(Host& owner, std::uint32_t number, PrivateDescriptors& privates);
+
+  Host& host;
+  const std::uint32_t rank;
+  std::atomic<Channel*> channel{nullptr};  // null: not connected
+  std::vector<std::unique_ptr<Channel>> channels;  // the ended ones too: threads may still look
+  Bell bell;
+  PrivateFd chunks;  // its chunk directory
+};
+
+class Host {
+ public:
+  Host(std::string local_dir, PrivateDescriptors& privates)
+      : local_dir_(std::move(local_dir)), privates_(privates), placeholder(privates) {}
+
+  // Reads the host record and connects to the leader. Under lock(), once.
+  Status connect();
+  // Where requests for `rank` go: to itself when it is on this host, else to the leader.
+  Result<Channel*> channel(std::uint32_t rank);
+  // Null: it is on another host.
+  LocalServer* local(std::uint32_t rank);
+  // To open chunk files in.
+  Result<int> chunk_directory(LocalServer& server);
+  // Its descriptor was closed behind our back.
+  void lost(LocalServer& server);
+  // Entries were put on the release list: the leader is to look.
+  void ring_leader() { leader().bell.ring(); }
+
+  // This process's record in the table, made on first need. Null: all are in use.
+  ProcessRecord* record();
+  ProcessRecord* known_record() { return record_.load(std::memory_order_acquire); }
+  HostTable& table() { return *table_; }
+  PoolHeader& pool() { return *pool_; }
+  std::byte* pool_buffer(std::uint32_t index) { return pool_mapping_.data() + pool_offset(index); }
+  ProcessId self() const { return self_; }
+
+  std::uint32_t ranks() const { return ranks_; }
+  std::uint32_t leader_rank() const { return servers_.front()->rank; }
+  const InstanceId& instance() const { return instance_; }
+  std::uint64_t chunk_bytes() const { return std::uint64_t{1} << chunk_shift_; }
+  int chunk_shift() const { return chunk_shift_; }
+  std::uint64_t requests_sent() const;
+  bool is_placeholder(std::uint64_t device, std::uint64_t inode) const {
+    return device == device_ && inode == inode_;
+  }
+
+  void forked(ProcessRecord* record);  // in the child
+  void disconnect();
+  void leave(int fd);                  // the application wants this number
+  Lock& lock() { return lock_; }
+
+ private:
+  friend struct LocalServer;
+  LocalServer& leader() { return *servers_.front(); }
+  Status greet_locked(LocalServer& server);
+  static bool repair(void* server);
+  void complain(Error why);
+
+  const std::string local_dir_;
+  PrivateDescriptors& privates_;
+  Lock lock_;
+  WaitPolicy policy_;
+  std::vector<std::unique_ptr<LocalServer>> servers_;  // ascending; [0] leads
+  InstanceId instance_{};
+  std::uint32_t ranks_ = 0;
+  int chunk_shift_ = 0;
+  std::uint64_t device_ = 0;
+  std::uint64_t inode_ = 0;
+  Mapping table_mapping_;
+  Mapping pool_mapping_;
+  HostTable* table_ = nullptr;
+  PoolHeader* pool_ = nullptr;
+  ProcessId self_ = 0;
+  std::atomic<ProcessRecord*> record_{nullptr};
+  bool complained_ = false;
+
+ public:
+  PrivateFd placeholder;  // what the descriptors of open files are openings of
+};
+
+}  // namespace benchfs

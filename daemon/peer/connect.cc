@@ -1,0 +1,172 @@
+// From nothing to an open connection: hello, challenge, proof, accepted.
+//
+// When two servers greet each other at once, the lower rank's hello counts: the higher one answers
+// it on the endpoint it greeted with (UCX has paired the two endpoints), the lower ignores the
+// other's. So there is one connection, and closing it closes nothing else.
+#include <cstring>
+
+#include "common/log.h"
+#include "daemon/peer/core.h"
+#include "daemon/peer/error.h"
+#include "daemon/peer/operation.h"
+
+namespace benchfs::peer {
+namespace {
+
+template <class T>
+std::vector<std::byte> copy_of(const T& value) {
+  const auto bytes = std::as_bytes(std::span(&value, 1));
+  return {bytes.begin(), bytes.end()};
+}
+
+Header header_of(Kind kind, std::uint64_t connection) {
+  Header header{};
+  header.kind = kind;
+  header.connection = connection;
+  return header;
+}
+
+}  // namespace
+
+Task<Result<std::shared_ptr<Connection>>> Core::connected(std::uint32_t rank) {
+  Link& link = links_[rank];
+  for (;;) {
+    if (closing_) co_return Error(EIO);
+    if (link.current && link.current->state == State::open) co_return link.current;
+    if (!link.current && !link.candidate && !greet(rank).ok()) co_return Error(EIO);
+    Completion changed(loop_);
+    link.waiters.push_back(&changed);
+    if (co_await changed < 0) co_return Error(EIO);
+  }
+}
+
+Status Core::greet(std::uint32_t rank) {
+  Link& link = links_[rank];
+  const auto connection = open_endpoint(rank, link.address);
+  if (!connection) return Error(EIO);
+  connection->handshake.initiator = identity_.rank;
+  connection->handshake.responder = rank;
+  connection->handshake.initiator_nonce = fresh_nonce();
+  rename(*connection, fresh_number());
+  enter(connection, State::greeting);
+  link.current = connection;
+  send_note(connection, header_of(Kind::hello, 0),
+            make_hello(identity_, rank, connection->handshake.initiator_nonce, connection->number,
+                       address()));
+  return Done{};
+}
+
+std::shared_ptr<Connection> Core::open_endpoint(std::uint32_t rank,
+                                                std::vector<std::byte> address) {
+  auto connection = std::make_shared<Connection>(*this, rank);
+  connection->address = std::move(address);
+  quiet_ = false;
+  const ucs_status_t status = connection->address.empty()
+                                  ? UCS_ERR_INVALID_ADDR
+                                  : connection->endpoint.open(worker(), connection->address,
+                                                              &Core::on_failure, connection.get());
+  if (status != UCS_OK) {
+    if (!std::exchange(links_[rank].reported, true)) {
+      log::warn("peer rank {}: cannot connect: {} ({})", rank, ucs_status_string(status),
+                UcxContext::devices_text());
+    }
+    return nullptr;
+  }
+  connections_.push_front(connection);
+  connection->position = connections_.begin();
+  return connection;
+}
+
+void Core::on_failure(void* connection, ucp_ep_h, ucs_status_t status) {
+  auto& self = *static_cast<Connection*>(connection);
+  self.transport_failed = true;
+  self.core.doom(self, ucs_status_string(status));
+}
+
+void Core::handle_hello(std::span<const std::byte> bytes) {
+  auto verified = verify_hello(identity_, bytes);
+  if (!verified.ok() || closing_) return;
+  const std::uint32_t rank = verified->hello.from;
+  Link& link = links_[rank];
+  std::shared_ptr<Connection> connection;
+  if (link.current && link.current->state == State::greeting &&
+      link.current->address == verified->address) {
+    if (identity_.rank < rank) return;
+    connection = std::exchange(link.current, nullptr);
+  }
+  if (link.candidate) close(link.candidate, 0);
+  if (!connection) connection = open_endpoint(rank, std::move(verified->address));
+  if (!connection) return;
+  link.candidate = connection;
+  challenge(connection, verified->hello);
+}
+
+void Core::challenge(const std::shared_ptr<Connection>& connection, const Hello& hello) {
+  connection->handshake = Handshake{.initiator = hello.from,
+                                    .responder = identity_.rank,
+                                    .initiator_nonce = hello.nonce,
+                                    .responder_nonce = fresh_nonce()};
+  connection->proof_sent = false;
+  rename(*connection, connection_number(identity_, connection->handshake));
+  enter(connection, State::proving);
+  const Challenge text{.nonce = connection->handshake.responder_nonce,
+                       .proof = responder_proof(identity_, connection->handshake)};
+  send_note(connection, header_of(Kind::challenge, hello.connection), copy_of(text));
+}
+
+void Core::handle_challenge(const std::shared_ptr<Connection>& connection,
+                            std::span<const std::byte> body) {
+  Challenge text;
+  std::memcpy(&text, body.data(), sizeof text);  // its length was checked on arrival
+  connection->handshake.responder_nonce = text.nonce;
+  if (!same(text.proof, responder_proof(identity_, connection->handshake)))
+    return fail(connection, "it does not know this instance's secret");
+  rename(*connection, connection_number(identity_, connection->handshake));
+  connection->proof_sent = true;
+  send_note(connection, header_of(Kind::proof, connection->number),
+            copy_of(initiator_proof(identity_, connection->handshake)));
+}
+
+void Core::handle_proof(const std::shared_ptr<Connection>& connection,
+                        std::span<const std::byte> body) {
+  Proof proof;
+  std::memcpy(proof.data(), body.data(), sizeof proof);  // its length was checked on arrival
+  if (!same(proof, initiator_proof(identity_, connection->handshake)))
+    return fail(connection, "it does not know this instance's secret");
+  send_note(connection, header_of(Kind::accepted, connection->number));
+
+  // A peer that greets has lost the connection there was, or is another process now.
+  Link& link = links_[connection->rank];
+  const auto old = std::exchange(link.current, connection);
+  link.candidate = nullptr;
+  link.address = connection->address;
+  if (old) close(old, 0);
+  opened(connection);
+}
+
+void Core::opened(const std::shared_ptr<Connection>& connection) {
+  enter(connection, State::open);
+  ++statistics_.connections_made;
+  Link& link = links_[connection->rank];
+  link.reported = false;
+  log::debug("peer rank {}: connected", connection->rank);
+  wake(link, 0);
+  trim();
+}
+
+void Core::rename(Connection& connection, std::uint64_t number) {
+  by_number_.erase(connection.number);
+  connection.number = number;
+  by_number_[number] = &connection;
+}
+
+void Core::update(std::uint32_t rank, std::vector<std::byte> address) {
+  if (rank >= links_.size()) return;
+  Link& link = links_[rank];
+  if (link.address == address) return;
+  link.address = std::move(address);
+  link.reported = false;
+  if (link.current && link.current->address != link.address) close(link.current, 0);
+}
+
+}  // namespace benchfs::peer

@@ -1,0 +1,143 @@
+// Signs of life, and what happens when there is none.
+#include <algorithm>
+
+#include "common/log.h"
+#include "common/sys.h"
+#include "daemon/peer/core.h"
+#include "daemon/peer/operation.h"
+
+namespace benchfs::peer {
+namespace {
+
+constexpr std::int64_t leaving_ns_max = 1'000'000'000;
+
+}  // namespace
+
+void Core::doom(Connection& connection, std::string_view why) {
+  if (connection.doomed || connection.state == State::dead) return;
+  connection.doomed = true;
+  doomed_.push_back(Doomed{connection.shared_from_this(), std::string(why)});
+}
+
+void Core::fail(std::shared_ptr<Connection> connection, std::string_view why) {
+  if (connection->state == State::dead) return;
+  connection->doomed = true;
+  Link& link = links_[connection->rank];
+  const bool expected = connection->state == State::leaving || connection->state == State::left ||
+                        (connection->state == State::open && connection->idle());
+  if (expected || closing_) {
+    log::debug("peer rank {}: connection closed: {}", connection->rank, why);
+  } else {
+    ++statistics_.connections_lost;
+    if (!std::exchange(link.reported, true)) {
+      log::warn("peer rank {}: {}: {}", connection->rank,
+                connection->usable() ? "connection lost" : "connection not made", why);
+    }
+  }
+  // Where UCX has not paired the endpoints of both sides, closing ours tells the peer nothing.
+  if (!connection->transport_failed && connection->usable()) note(connection, Kind::gone);
+  close(std::move(connection), -EIO);
+}
+
+// `waiters_result` is for those who wait for this connection to open.
+void Core::close(std::shared_ptr<Connection> connection, int waiters_result) {
+  if (connection->state == State::dead) return;
+  connection->state = State::dead;
+  by_number_.erase(connection->number);
+  connections_.erase(connection->position);
+  connection->endpoint.close();
+  looks_left_ = looks_after_close;
+  for (const auto& [number, call] : connection->calls)
+    if (!call->answered.finished()) call->answered.finish(-EIO);
+  Link& link = links_[connection->rank];
+  if (link.current == connection) {
+    link.current = nullptr;
+    wake(link, waiters_result);
+  } else if (link.candidate == connection) {
+    link.candidate = nullptr;
+    wake(link, 0);
+  }
+}
+
+void Core::wake(Link& link, int result) {
+  for (Completion* waiter : std::exchange(link.waiters, {})) waiter->finish(result);
+}
+
+void Core::enter(const std::shared_ptr<Connection>& connection, State state) {
+  connection->state = state;
+  connection->state_since_ns = sys::now_ns();
+  if (state != State::open) watch_over();
+}
+
+void Core::watch_over() {
+  if (monitor_runs_ || closing_) return;
+  monitor_runs_ = true;
+  loop_.spawn(monitor());
+}
+
+// Runs only while something is outstanding somewhere: an idle channel sets no timer.
+Task<Done> Core::monitor() {
+  const Busy busy(*this);
+  const std::int64_t period_ns = std::int64_t{std::max(options_.heartbeat_ms, 1U)} * 1'000'000;
+  std::int64_t last_ns = sys::now_ns();
+  for (bool needed = true; needed && !closing_;) {
+    Completion tick(loop_);
+    monitor_sleeps_ = &tick;
+    monitor_timer_ = loop_.at(last_ns + period_ns, tick);
+    co_await tick;
+    monitor_sleeps_ = nullptr;
+    if (closing_) break;
+    const std::int64_t now_ns = sys::now_ns();
+    // If we ourselves were stopped for a while, the peers are not to blame.
+    const std::int64_t elapsed_ns = std::min(now_ns - last_ns, 2 * period_ns);
+    last_ns = now_ns;
+    needed = false;
+    const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
+    for (const auto& connection : all) needed |= look_at(connection, elapsed_ns, now_ns);
+  }
+  monitor_runs_ = false;
+  co_return Done{};
+}
+
+// True if it must be looked at again.
+bool Core::look_at(const std::shared_ptr<Connection>& connection, std::int64_t elapsed_ns,
+                   std::int64_t now_ns) {
+  const std::int64_t timeout_ns = std::int64_t{options_.request_timeout_ms} * 1'000'000;
+  const std::int64_t age_ns = now_ns - connection->state_since_ns;
+  switch (connection->state) {
+    case State::dead:
+      return false;
+    case State::greeting:
+    case State::proving:
+      if (age_ns < timeout_ns) return true;
+      fail(connection, "no answer to the hello");
+      return false;
+    case State::leaving:
+    case State::left:
+      if (age_ns < leaving_ns_max) return true;
+      if (!connection->idle()) {  // it asks for things but does not answer: let it be
+        enter(connection, State::open);
+        wake(links_[connection->rank], 0);
+        return true;
+      }
+      close(connection, 0);
+      return false;
+    case State::open:
+      break;
+  }
+  if (connection->calls.empty() && connection->replies == 0) return false;
+  if (std::exchange(connection->heard, false)) {
+    connection->silent_ns = 0;
+  } else {
+    connection->silent_ns += elapsed_ns;
+    if (connection->silent_ns >= timeout_ns) {
+      fail(connection, "no sign of life for " + std::to_string(options_.request_timeout_ms) +
+                           " ms (network.request_timeout_ms)");
+      return false;
+    }
+  }
+  note(connection, Kind::ping);
+  return true;
+}
+
+}  // namespace benchfs::peer
