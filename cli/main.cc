@@ -60,6 +60,9 @@ std::string check_path(const std::string& path) {
          " is not an absolute path without '.', '..', double or trailing slashes";
 }
 
+// The help text says it in words.
+CLI::Validator without_name(CLI::Validator validator) { return validator.description(""); }
+
 // What CLI11 did not take, or what stood behind "--".
 std::vector<std::string> command_of(const CLI::App* app, std::vector<std::string> after) {
   std::vector<std::string> command = app->remaining();
@@ -84,23 +87,24 @@ int dispatch(int argc, char** argv) {
   RunOptions run_options;
   CLI::App* const runs = add_launcher(
       app, "run", "Start servers on this machine, run COMMAND with the mount, end the servers");
-  runs->add_option("-n,--servers", run_options.servers, "Number of servers")
+  runs->add_option("-n,--servers", run_options.servers, "Number of servers, at most 1024")
       ->type_name("N")
-      ->check(CLI::Range(1U, 1024U))
+      ->check(without_name(CLI::Range(1U, 1024U)))
       ->capture_default_str();
   runs->add_option("--mount", run_options.mount_point,
                    "Path below which COMMAND sees the file system (default: /benchfs)")
       ->type_name("DIR")
       ->check(CLI::Validator(check_path, ""));
   runs->add_option("--data-dir", run_options.data_dir,
-                   "Directory for the files' contents (default: storage.data_dir of the "
-                   "configuration, else a new directory in /dev/shm, that is, in memory; in "
-                   "$TMPDIR where there is no /dev/shm)")
+                   "Directory for the contents of files (default: storage.data_dir of the\n"
+                   "configuration, else a new directory in /dev/shm, which is memory, or\n"
+                   "in $TMPDIR where there is no /dev/shm); it is emptied at the end")
       ->type_name("DIR");
   runs->add_option("--config", run_options.config_file,
-                   "Configuration file (default: benchfs.conf in the working directory, if there)")
+                   "Configuration file (default: benchfs.conf in the working directory, if\n"
+                   "there)")
       ->type_name("FILE")
-      ->check(CLI::ExistingFile);
+      ->check(without_name(CLI::ExistingFile));
 
   ExecOptions exec_options;
   CLI::App* const execs =
@@ -108,7 +112,7 @@ int dispatch(int argc, char** argv) {
   add_registry(execs, exec_options.registry);
   execs->add_option("--wait", exec_options.wait_s, "How long to wait for servers that are starting")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(without_name(CLI::Range(0.0, 86400.0)))
       ->capture_default_str();
 
   StatusOptions status_options;

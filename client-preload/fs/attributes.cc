@@ -25,7 +25,8 @@ timespec to_timespec(std::int64_t ns) {
   return {.tv_sec = seconds, .tv_nsec = rest};
 }
 
-// Major number 0, as the kernel gives to filesystems without a device; minors so high are not in use.
+// Major number 0, as the kernel gives to filesystems without a device; minors so high are not in
+// use.
 dev_t device_of(const InstanceId& instance) {
   const std::uint64_t hash =
       hash_bytes({reinterpret_cast<const char*>(instance.data()), instance.size()});

@@ -10,8 +10,8 @@
 namespace benchfs {
 namespace {
 
-constexpr int looks = 100;                          // before the core is offered to others
-constexpr std::int64_t slice_ns = 100'000'000;      // between looks at the server's health
+constexpr int looks = 100;                      // before the core is offered to others
+constexpr std::int64_t slice_ns = 100'000'000;  // between looks at the server's health
 constexpr std::int64_t slot_wait_ns = 1'000'000;
 
 void pause() {
@@ -51,8 +51,7 @@ Slot* Channel::try_begin() {
   for (Slot& slot : region().slots) {
     if (slot.state.load(std::memory_order_relaxed) != SlotState::free) continue;
     SlotState expected = SlotState::free;
-    if (slot.state.compare_exchange_strong(expected, SlotState::filling,
-                                           std::memory_order_acquire))
+    if (slot.state.compare_exchange_strong(expected, SlotState::filling, std::memory_order_acquire))
       return &slot;
   }
   return nullptr;

@@ -42,7 +42,10 @@ class Channel {
  public:
   Channel(Mapping region, Bell& bell, PrivateDescriptors& privates, std::uint32_t client,
           WaitPolicy& policy)
-      : region_(std::move(region)), bell_(bell), socket(privates), client_(client),
+      : region_(std::move(region)),
+        bell_(bell),
+        socket(privates),
+        client_(client),
         policy_(policy) {}
 
   // A slot to fill; null when all are taken.
@@ -64,7 +67,7 @@ class Channel {
   static bool answered(const Slot& slot) {
     return slot.state.load(std::memory_order_acquire) == SlotState::answered;
   }
-  bool look(Slot& slot);   // true: answered
+  bool look(Slot& slot);  // true: answered
   int sleep(Slot& slot);
   bool connected() const;  // neither side closed the socket
   ClientRegion& region() const { return region_.at<ClientRegion>(); }

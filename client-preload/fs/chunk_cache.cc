@@ -24,7 +24,8 @@ std::array<char, 64> file_name(std::uint64_t inode, std::uint64_t chunk) {
 }  // namespace
 
 ChunkCache::ChunkCache(PrivateDescriptors& privates)
-    : privates_(privates), sets_(std::bit_floor(privates.spare() / ways | 1)),
+    : privates_(privates),
+      sets_(std::bit_floor(privates.spare() / ways | 1)),
       entries_(sets_ * ways) {}
 
 ChunkCache::Entry* ChunkCache::set_of(std::uint64_t inode, std::uint64_t chunk) {
@@ -201,7 +202,8 @@ void ChunkCache::forked() {
 }
 
 ChunkCache::Pin::Pin(Pin&& other) noexcept
-    : cache_(std::exchange(other.cache_, nullptr)), entry_(std::exchange(other.entry_, nullptr)),
+    : cache_(std::exchange(other.cache_, nullptr)),
+      entry_(std::exchange(other.entry_, nullptr)),
       fd_(std::exchange(other.fd_, -1)) {}
 
 ChunkCache::Pin::~Pin() {

@@ -19,7 +19,8 @@ namespace benchfs {
 struct ChunkKey {
   std::uint64_t inode;
   std::uint64_t chunk;
-  std::uint64_t stamp;  // size-table entry << 32 | its generation: unique as long as the table lives
+  std::uint64_t
+      stamp;  // size-table entry << 32 | its generation: unique as long as the table lives
 };
 
 class ChunkCache {
@@ -70,9 +71,9 @@ class ChunkCache {
     std::atomic<std::uint32_t> used;  // since the last round of the second-chance hand
     std::atomic<std::uint64_t> inode;
     std::atomic<std::uint64_t> chunk;
-    std::atomic<std::uint64_t> stamp;  // 0: the entry is empty or void
+    std::atomic<std::uint64_t> stamp;    // 0: the entry is empty or void
     std::atomic<std::int64_t> position;  // of the descriptor, if it is to be checked
-    std::atomic<std::uint32_t> fd;  // number + 1, so that zeroed memory is an empty table
+    std::atomic<std::uint32_t> fd;       // number + 1, so that zeroed memory is an empty table
   };
 
   Entry* set_of(std::uint64_t inode, std::uint64_t chunk);

@@ -1,5 +1,6 @@
-// Moves bytes between memory and a file's chunks, wherever those lie: directly in the chunk files of
-// this host, through the leader and its transfer buffers for other hosts, several of them at once.
+// Moves bytes between memory and a file's chunks, wherever those lie: directly in the chunk files
+// of this host, through the leader and its transfer buffers for other hosts, several of them at
+// once.
 #pragma once
 
 #include <cstddef>

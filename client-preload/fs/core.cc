@@ -21,9 +21,14 @@ std::atomic<std::uint32_t>* make_fork_mark() {
 }  // namespace
 
 Core::Core(const Settings& settings)
-    : mount(settings.mount_point), on_(!settings.local_dir.empty() && mount.valid()),
-      fork_mark_(make_fork_mark()), host(settings.local_dir, privates), cache(privates),
-      io(host, cache), descriptors(*this), working_directory(*this) {
+    : mount(settings.mount_point),
+      on_(!settings.local_dir.empty() && mount.valid()),
+      fork_mark_(make_fork_mark()),
+      host(settings.local_dir, privates),
+      cache(privates),
+      io(host, cache),
+      descriptors(*this),
+      working_directory(*this) {
   fork_mark_->store(1);
 }
 

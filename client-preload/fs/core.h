@@ -25,9 +25,11 @@ struct Core {
   Core& operator=(const Core&) = delete;
 
   bool off() const { return !on_; }
-  // Connects on first use, and learns what exec or an unannounced fork left behind. EIO: no servers.
+  // Connects on first use, and learns what exec or an unannounced fork left behind. EIO: no
+  // servers.
   Status ready() {
-    if (connected_.load(std::memory_order_acquire) && *fork_mark_ != 0) [[likely]] return Done{};
+    if (connected_.load(std::memory_order_acquire) && *fork_mark_ != 0) [[likely]]
+      return Done{};
     return get_ready();
   }
   bool connected() const { return connected_.load(std::memory_order_acquire); }

@@ -18,13 +18,11 @@ bool looks_like_slot(off_t position) { return position >> 42 == 1; }
 // The numbers in /proc/self/fd.
 std::vector<int> open_numbers() {
   std::vector<int> numbers;
-  const Fd directory(
-      sys::openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Fd directory(sys::openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return numbers;
   alignas(8) char page[4096];
   for (;;) {
-    const long n =
-        sys::call(SYS_getdents64, directory.get(), sys::pointer(page), sizeof page);
+    const long n = sys::call(SYS_getdents64, directory.get(), sys::pointer(page), sizeof page);
     if (n <= 0) return numbers;
     for (long at = 0; at < n;) {
       unsigned short length = 0;  // linux_dirent64: inode, offset, length, type, name
@@ -245,8 +243,8 @@ void DescriptorTable::give_up_slot(std::uint32_t slot) {
   {
     const Guard guard(lock_);
     ProcessRecord* const record = core_.host.known_record();
-    rings = record != nullptr &&
-            core_.host.table().drop_slot(core_.host.self(), *record, slot) != 0;
+    rings =
+        record != nullptr && core_.host.table().drop_slot(core_.host.self(), *record, slot) != 0;
   }
   ring(rings);
 }
@@ -282,7 +280,8 @@ void DescriptorTable::end_use(OpenFile& file) {
   ring(rings);
 }
 
-// Runs once, before anybody else can use the table; what is rung for is found by the leader as well.
+// Runs once, before anybody else can use the table; what is rung for is found by the leader as
+// well.
 void DescriptorTable::adopt_inherited() {
   ProcessRecord* const record = core_.host.known_record();
   if (record == nullptr || record->held.load() == 0) return;

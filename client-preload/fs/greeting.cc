@@ -44,8 +44,8 @@ struct Address {
 Status check_peer(int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  const long error = sys::call(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED,
-                               sys::pointer(&peer), sys::pointer(&size));
+  const long error = sys::call(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERCRED, sys::pointer(&peer),
+                               sys::pointer(&size));
   if (error < 0) return error_of(error);
   if (peer.uid != static_cast<uid_t>(sys::call(SYS_geteuid))) return Error(EPERM);
   return Done{};
@@ -63,8 +63,7 @@ Result<Fd> connect_to(const std::string& parent) {
   }
   long error = 0;
   do {
-    error = sys::call(SYS_connect, socket.get(), sys::pointer(&address.name),
-                      sizeof address.name);
+    error = sys::call(SYS_connect, socket.get(), sys::pointer(&address.name), sizeof address.name);
   } while (error == -EINTR);
   if (error < 0) return error_of(error);
   TRY_OK(check_peer(socket.get()));
@@ -107,8 +106,7 @@ Status check(const ServerHello& hello, std::uint32_t rank, bool leader,
   if (hello.magic != greeting_magic || hello.version != wire::version) return Error(EPROTO);
   if (hello.error != 0) return Error(hello.error > 0 && hello.error < 4096 ? hello.error : EPROTO);
   if (hello.instance != instance || hello.rank != rank) return Error(ESTALE);
-  if (hello.descriptors != (leader ? 7u : 4u) || hello.client >= clients_max)
-    return Error(EPROTO);
+  if (hello.descriptors != (leader ? 7u : 4u) || hello.client >= clients_max) return Error(EPROTO);
   if (hello.chunk_bytes < 65536 || hello.chunk_bytes > (std::uint64_t{1} << 30) ||
       (hello.chunk_bytes & (hello.chunk_bytes - 1)) != 0)
     return Error(EPROTO);
@@ -130,8 +128,8 @@ Result<Greeted> greet(const std::string& local_dir, std::uint32_t rank, bool lea
                           .instance = instance,
                           .kind = PeerKind::application,
                           .reserved = 0};
-  const long sent = sys::call(SYS_sendto, greeted.socket.get(), sys::pointer(&hello),
-                              sizeof hello, MSG_NOSIGNAL);
+  const long sent =
+      sys::call(SYS_sendto, greeted.socket.get(), sys::pointer(&hello), sizeof hello, MSG_NOSIGNAL);
   if (sent < 0) return error_of(sent);
   TRY_OK(receive(greeted.socket.get(), greeted));
   TRY_OK(check(greeted.hello, rank, leader, instance));

@@ -27,7 +27,7 @@ void Host::complain(Error why) {
   complained_ = true;
   const char* const reason = ::strerrordesc_np(why.code());
   std::string line = "benchfs: no servers reachable in " + local_dir_ + ": ";
-  line += why == Error(ENOENT) ? "no servers are ready on this host"
+  line += why == Error(ENOENT)   ? "no servers are ready on this host"
           : why == Error(ESTALE) ? "servers of another instance answer there"
                                  : (reason != nullptr ? reason : "unknown error");
   line += '\n';
@@ -65,8 +65,7 @@ Status Host::greet_locked(LocalServer& server) {
   auto& fds = greeted.descriptors;
   TRY(Mapping region, Mapping::map(fds[Descriptor::region].get(), sizeof(ClientRegion)));
   if (!server.bell.control) {
-    TRY(server.bell.control,
-        Mapping::map(fds[Descriptor::control].get(), sizeof(ControlPage)));
+    TRY(server.bell.control, Mapping::map(fds[Descriptor::control].get(), sizeof(ControlPage)));
   }
   TRY_OK(server.bell.doorbell.take_if_missing(std::move(fds[Descriptor::doorbell])));
   TRY_OK(server.chunks.take_if_missing(std::move(fds[Descriptor::chunks])));
@@ -86,8 +85,8 @@ Status Host::greet_locked(LocalServer& server) {
     policy_.waiting = static_cast<Waiting>(std::min<std::uint8_t>(hello.waiting, 2));
     policy_.spin_ns = std::int64_t{hello.spin_us} * 1000;
   }
-  auto channel = std::make_unique<Channel>(std::move(region), server.bell, privates_,
-                                           hello.client, policy_);
+  auto channel =
+      std::make_unique<Channel>(std::move(region), server.bell, privates_, hello.client, policy_);
   TRY_OK(channel->socket.take(std::move(greeted.socket)));
   if (Channel* const old = server.channel.load()) old->retire();
   server.channel.store(channel.get(), std::memory_order_release);

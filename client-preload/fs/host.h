@@ -27,7 +27,7 @@ struct LocalServer {
 
   Host& host;
   const std::uint32_t rank;
-  std::atomic<Channel*> channel{nullptr};  // null: not connected
+  std::atomic<Channel*> channel{nullptr};          // null: not connected
   std::vector<std::unique_ptr<Channel>> channels;  // the ended ones too: threads may still look
   Bell bell;
   PrivateFd chunks;  // its chunk directory
@@ -71,7 +71,7 @@ class Host {
 
   void forked(ProcessRecord* record);  // in the child
   void disconnect();
-  void leave(int fd);                  // the application wants this number
+  void leave(int fd);  // the application wants this number
   Lock& lock() { return lock_; }
 
  private:

@@ -36,8 +36,8 @@ std::string real_path(int directory, const std::string& name) {
   char link[40] = "/proc/self/fd/";
   *std::to_chars(link + 14, link + sizeof link - 1, fd.get()).ptr = '\0';
   char target[4096];
-  const long n = sys::call(SYS_readlinkat, AT_FDCWD, sys::pointer(link), sys::pointer(target),
-                           sizeof target);
+  const long n =
+      sys::call(SYS_readlinkat, AT_FDCWD, sys::pointer(link), sys::pointer(target), sizeof target);
   return n > 0 ? std::string(target, static_cast<std::size_t>(n)) : std::string();
 }
 

@@ -14,7 +14,9 @@ class Mount {
   bool valid() const { return !path_.empty(); }  // absolute, and not the root
   const std::string& path() const { return path_; }
   const std::string& parent() const { return parent_; }
-  const char* base_name() const { return path_.c_str() + parent_.size() + (parent_ != "/" ? 1 : 0); }
+  const char* base_name() const {
+    return path_.c_str() + parent_.size() + (parent_ != "/" ? 1 : 0);
+  }
 
   // What follows the mount point in `name`, if `name` begins with it as whole components.
   std::optional<std::string_view> below(const char* name) const;

@@ -21,6 +21,7 @@ class OpenFile final : public File {
 
   std::uint64_t inode() const override { return chunks_.inode; }
   bool is_directory() const override { return entry_ == 0; }
+  std::uint32_t slot_index() const { return slot_; }
   int flags() const override;
   Status set_flags(int flags) override;
 
@@ -86,9 +87,9 @@ class OpenFile final : public File {
   std::uint32_t entry_ = 0;  // of the size table; 0: a directory
   std::uint64_t position_ = 0;
   ChunkFile chunks_;
-  std::atomic<std::uint64_t> chunks_touched_{0};   // those below it may be in the chunk cache
-  std::atomic<std::uint64_t> listing_end_{0};      // cookie after which the last listing ended
-  int uses_ = 0;                // descriptors and the working directory (the table's lock)
+  std::atomic<std::uint64_t> chunks_touched_{0};  // those below it may be in the chunk cache
+  std::atomic<std::uint64_t> listing_end_{0};     // cookie after which the last listing ended
+  int uses_ = 0;                    // descriptors and the working directory (the table's lock)
   std::shared_ptr<OpenFile> self_;  // its count says whether a look-up still has the file
 };
 

@@ -94,8 +94,8 @@ Status PathWalk::redirect(const Request& request) {
       return Done{};
     case wire::RedirectKind::symlink: {
       if (++symlinks_ > symlinks_max) return Error(ELOOP);
-      TRY(const auto target, wire::text(request.body(), sizeof where,
-                                        request.body().size() - sizeof where));
+      TRY(const auto target,
+          wire::text(request.body(), sizeof where, request.body().size() - sizeof where));
       if (target.empty()) return Error(ENOENT);
       std::string next(target);
       if (!left.empty()) next.append("/").append(rest);

@@ -16,11 +16,15 @@ namespace benchfs {
 
 struct Core;
 
+constexpr std::uint32_t wire_follow(bool follow) {
+  return follow ? std::uint32_t{wire::WhereFlag::follow} : 0;
+}
+
 class PathWalk {
  public:
   // `path` must outlive the walk.
-  PathWalk(Core& core, const Path& path) : core_(core), path_(path), inode_(path.inode),
-                                           text_(path.text) {}
+  PathWalk(Core& core, const Path& path)
+      : core_(core), path_(path), inode_(path.inode), text_(path.text) {}
 
   // Sends `message`, which begins with its Where, followed by the path and `suffix`. The reply is
   // in `request`. left_mount: see outside_path().
@@ -43,8 +47,7 @@ class PathWalk {
   std::string_view text() const { return text_; }
 
  private:
-  Status perform(Request& request, wire::Op op, std::span<std::byte> head,
-                 std::string_view suffix);
+  Status perform(Request& request, wire::Op op, std::span<std::byte> head, std::string_view suffix);
   Status redirect(const Request& request);
   Status go_outside_or_on(std::string name);
   void go_to(std::uint64_t inode, std::string text);
@@ -52,7 +55,7 @@ class PathWalk {
   Core& core_;
   const Path& path_;
   std::uint64_t inode_;
-  std::string_view text_;        // of path_, or own_
+  std::string_view text_;  // of path_, or own_
   std::string own_;
   std::uint32_t extra_flags_ = 0;
   int symlinks_ = 0;

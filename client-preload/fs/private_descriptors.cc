@@ -20,8 +20,7 @@ rlimit number_limits() {
 
 }  // namespace
 
-PrivateDescriptors::PrivateDescriptors()
-    : bits_(numbers_max / 64), lowest_(INT_MAX), highest_(-1) {
+PrivateDescriptors::PrivateDescriptors() : bits_(numbers_max / 64), lowest_(INT_MAX), highest_(-1) {
   const rlimit limits = number_limits();
   const bool above = limits.rlim_cur < limits.rlim_max && limits.rlim_cur <= reach_limit;
   reachable_ = !above;
@@ -54,8 +53,8 @@ std::vector<int> PrivateDescriptors::all() const {
 Result<int> PrivateDescriptors::place_above(int fd, long soft) {
   rlimit before{};
   const rlimit raised{.rlim_cur = number_limits().rlim_max, .rlim_max = number_limits().rlim_max};
-  if (const long error = sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, sys::pointer(&raised),
-                                   sys::pointer(&before));
+  if (const long error =
+          sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, sys::pointer(&raised), sys::pointer(&before));
       error < 0)
     return error_of(error);
   const int placed = sys::fcntl(fd, F_DUPFD_CLOEXEC, soft);

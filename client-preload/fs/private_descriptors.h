@@ -1,9 +1,9 @@
 // The library's own descriptors, kept at numbers the application is never given.
 //
-// Normally these are numbers at or above the soft RLIMIT_NOFILE: the kernel hands them to nobody and
-// refuses dup2 onto them. Where the soft limit is the hard one (or so high that such numbers would
-// make fork copy a huge table) they lie high below it; a program that bypasses libc could then
-// replace one, so users check what a number refers to before each use (`reachable`).
+// Normally these are numbers at or above the soft RLIMIT_NOFILE: the kernel hands them to nobody
+// and refuses dup2 onto them. Where the soft limit is the hard one (or so high that such numbers
+// would make fork copy a huge table) they lie high below it; a program that bypasses libc could
+// then replace one, so users check what a number refers to before each use (`reachable`).
 #pragma once
 
 #include <atomic>
@@ -44,7 +44,7 @@ class PrivateDescriptors {
 
  private:
   static constexpr std::size_t numbers_max = std::size_t{1} << 20;
-  static constexpr int reach_limit = 32768;   // above it the kernel's table itself would cost
+  static constexpr int reach_limit = 32768;  // above it the kernel's table itself would cost
   static constexpr int reachable_base = 16384;
 
   Result<int> place(int fd);

@@ -56,7 +56,7 @@ void WorkingDirectory::left() {
 
 void WorkingDirectory::replace(OpenFile* file) {
   ProcessRecord* const record = core_.host.known_record();
-  if (record != nullptr) record->working_slot.store(file != nullptr ? file->slot() : 0);
+  if (record != nullptr) record->working_slot.store(file != nullptr ? file->slot_index() : 0);
   OpenFile* const old = file_.exchange(file);
   state_.store(file != nullptr ? State::ours : State::elsewhere, std::memory_order_release);
   if (old != nullptr) core_.descriptors.end_use(*old);

@@ -16,6 +16,7 @@
 
 #include "client-preload/shim/environment.h"
 #include "client-preload/shim/libc.h"
+#include "client-preload/shim/processes.h"
 #include "client-preload/shim/route.h"
 #include "common/fd.h"
 #include "common/sys.h"
@@ -123,15 +124,23 @@ int run_by_shell(const char* name, char* const arguments[], char* const environm
   return ::execve("/bin/sh", const_cast<char* const*>(all.data()), environment);
 }
 
+int run_plain(const char* name, char* const arguments[], char* const environment[]) {
+  return ::execve(name, arguments, environment);
+}
+
 int run_or_shell(const char* name, char* const arguments[], char* const environment[]) {
-  ::execve(name, arguments, environment);
+  run_plain(name, arguments, environment);
   return errno == ENOEXEC ? run_by_shell(name, arguments, environment) : -1;
 }
 
 // As execvp(3) walks PATH; libc's own walk would miss a directory in the mount.
-int search(const char* name, char* const arguments[], char* const environment[]) {
-  if (active() == nullptr || *name == '\0') return LIBC(execvpe)(name, arguments, environment);
-  if (std::strchr(name, '/') != nullptr) return run_or_shell(name, arguments, environment);
+template <class Run>
+int walk_path(const char* name, char* const arguments[], char* const environment[], Run run) {
+  if (std::strchr(name, '/') != nullptr) return run(name, arguments, environment);
+  if (*name == '\0') {
+    errno = ENOENT;
+    return -1;
+  }
   const std::string path = search_path();
   bool denied = false;
   for (std::size_t at = 0; at <= path.size();) {
@@ -139,7 +148,7 @@ int search(const char* name, char* const arguments[], char* const environment[])
     std::string candidate = path.substr(at, end - at);
     if (!candidate.empty()) candidate += '/';
     candidate += name;
-    run_or_shell(candidate.c_str(), arguments, environment);
+    run(candidate.c_str(), arguments, environment);
     switch (errno) {
       case EACCES:
         denied = true;
@@ -159,6 +168,11 @@ int search(const char* name, char* const arguments[], char* const environment[])
   return -1;
 }
 
+int search(const char* name, char* const arguments[], char* const environment[]) {
+  if (active() == nullptr) return LIBC(execvpe)(name, arguments, environment);
+  return walk_path(name, arguments, environment, run_or_shell);
+}
+
 // The arguments of execl and its kind, ended by a null pointer.
 std::vector<char*> collect(const char* first, va_list rest) {
   std::vector<char*> all{const_cast<char*>(first)};
@@ -170,6 +184,11 @@ std::vector<char*> collect(const char* first, va_list rest) {
 }
 
 }  // namespace
+
+int benchfs::shim::run_by_path(const char* name, char* const arguments[],
+                               char* const environment[]) {
+  return walk_path(name, arguments, environment, run_plain);
+}
 
 BENCHFS_EXPORTS_BEGIN
 

@@ -32,4 +32,7 @@ int spawn_by_fork(pid_t* child, const char* name, bool search_path,
                   const std::vector<SpawnAction>& actions, const posix_spawnattr_t* attributes,
                   char* const arguments[], char* const environment[]);
 
+// execvpe(3) without its way out for files of unknown format, which posix_spawnp does not take.
+int run_by_path(const char* name, char* const arguments[], char* const environment[]);
+
 }  // namespace benchfs::shim

@@ -205,7 +205,7 @@ int spawn_by_fork(pid_t* child, const char* name, bool search_path,
     if (error == 0) {
       ::sigprocmask(SIG_SETMASK, &mask, nullptr);
       if (search_path) {
-        ::execvpe(name, arguments, environment);
+        run_by_path(name, arguments, environment);
       } else {
         ::execve(name, arguments, environment);
       }

@@ -1,6 +1,5 @@
 // TransferBuffers: bounded, in line, given back.
 #include "daemon/peer/transfer_buffers.h"
-
 #include "tests/unit/peer/cluster.h"
 
 namespace benchfs::test {

@@ -23,12 +23,12 @@ namespace benchfs::test {
 using Bytes = std::vector<std::byte>;
 
 enum class What : std::uint32_t {
-  echo,    // body and data come back
-  give,    // `bytes` of pattern
-  swallow, // the data is compared with the pattern, nothing but its length comes back
-  late,    // answered after `bytes` ms
-  never,   // the call is destroyed unanswered
-  hold,    // the call is kept in Node::held
+  echo,     // body and data come back
+  give,     // `bytes` of pattern
+  swallow,  // the data is compared with the pattern, nothing but its length comes back
+  late,     // answered after `bytes` ms
+  never,    // the call is destroyed unanswered
+  hold,     // the call is kept in Node::held
 };
 
 struct Ask {
@@ -115,9 +115,8 @@ struct Node {
     return {bytes.begin(), bytes.end()};
   }
   void start(const PeerIdentity& self, std::vector<Bytes> addresses) {
-    channel->start(self, std::move(addresses), [this](PeerCall call) {
-      loop.spawn(answer(loop, std::move(call), &held));
-    });
+    channel->start(self, std::move(addresses),
+                   [this](PeerCall call) { loop.spawn(answer(loop, std::move(call), &held)); });
   }
 };
 

@@ -65,9 +65,9 @@ TEST_F(Leaving, LosesNoCallWhenAllTalkToAll) {
       tasks.push_back(nodes[from]->channel->call(to, ask(What::echo)));
     }
     for (auto& task : tasks) task.start();
-    ASSERT_TRUE(
-        drive([&] { return std::ranges::all_of(tasks, [](const auto& t) { return t.done(); }); }))
-        << i;
+    ASSERT_TRUE(drive([&] {
+      return std::ranges::all_of(tasks, [](const auto& t) { return t.done(); });
+    })) << i;
     for (auto& task : tasks) ASSERT_TRUE(task.take().ok()) << i;
   }
   for (const auto& node : nodes) EXPECT_EQ(node->channel->statistics().connections_lost, 0U);

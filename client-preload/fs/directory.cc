@@ -1,0 +1,49 @@
+// Listing directories.
+#include <dirent.h>
+
+#include "client-preload/fs/core.h"
+#include "client-preload/fs/open_file.h"
+#include "common/placement.h"
+
+namespace benchfs {
+namespace {
+
+constexpr std::uint64_t dot_cookie = 1;
+constexpr std::uint64_t dots_cookie = 2;
+
+}  // namespace
+
+Result<std::vector<DirectoryEntry>> OpenFile::list(std::uint64_t cookie) {
+  if (!is_directory()) return Error(ENOTDIR);
+  if ((status_flags() & O_PATH) != 0) return Error(EBADF);
+  std::vector<DirectoryEntry> page;
+  // The last page said that nothing follows: no request is needed to say so again.
+  if (cookie > dots_cookie && cookie == listing_end_.load(std::memory_order_relaxed)) return page;
+  TRY_OK(core_.ready());
+  const wire::List message{.inode = inode(), .cookie = cookie <= dots_cookie ? 0 : cookie};
+  Request request;
+  TRY(const auto head, core_.ask(request, home_rank(inode()), message));
+  const auto body = request.body();
+  std::size_t at = sizeof head;
+  if (head.entries > body.size() / sizeof(wire::ListEntry)) return Error(EIO);
+  page.reserve(head.entries + 2);
+  if (cookie < dot_cookie)
+    page.push_back({.inode = inode(), .cookie = dot_cookie, .type = DT_DIR, .name = "."});
+  if (cookie < dots_cookie)
+    page.push_back({.inode = head.parent, .cookie = dots_cookie, .type = DT_DIR, .name = ".."});
+  for (std::uint32_t i = 0; i < head.entries; ++i) {
+    if (at > body.size()) return Error(EIO);
+    TRY(const auto row, wire::parse<wire::ListEntry>(body.subspan(at)));
+    TRY(const auto name, wire::text(body, at + sizeof row, row.name_bytes));
+    page.push_back({.inode = row.inode,
+                    .cookie = row.cookie,
+                    .type = static_cast<std::uint8_t>(row.type),
+                    .name = std::string(name)});
+    at += sizeof row + name.size();
+  }
+  listing_end_.store(head.end != 0 && !page.empty() ? page.back().cookie : 0,
+                     std::memory_order_relaxed);
+  return page;
+}
+
+}  // namespace benchfs

@@ -1,0 +1,78 @@
+// Operations on what a path leads to.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "client-preload/fs/attributes.h"
+#include "client-preload/fs/host_file_system.h"
+#include "client-preload/fs/path_walk.h"
+#include "client-preload/fs/set_attributes.h"
+
+namespace benchfs {
+namespace {
+
+bool in_group(std::uint32_t gid) {
+  if (gid == static_cast<std::uint32_t>(sys::call(SYS_getegid))) return true;
+  std::array<gid_t, 1024> groups;
+  const long n = sys::call(SYS_getgroups, groups.size(), sys::pointer(groups.data()));
+  for (long i = 0; i < n; ++i)
+    if (groups[static_cast<std::size_t>(i)] == gid) return true;
+  return false;
+}
+
+// As the kernel decides for the effective user.
+bool permits(const wire::Attributes& attributes, std::uint32_t wanted) {
+  const auto uid = static_cast<std::uint32_t>(sys::call(SYS_geteuid));
+  if (uid == 0)
+    return (wanted & X_OK) == 0 || S_ISDIR(attributes.mode) || (attributes.mode & 0111) != 0;
+  int shift = 0;
+  if (uid == attributes.uid) {
+    shift = 6;
+  } else if (in_group(attributes.gid)) {
+    shift = 3;
+  }
+  return (attributes.mode >> shift & wanted) == wanted;
+}
+
+}  // namespace
+
+Result<struct stat> HostFileSystem::stat(const Path& path, bool follow) {
+  TRY_OK(core_.ready());
+  PathWalk walk(core_, path);
+  TRY(const auto attributes, walk.run(wire::Stat{}, wire_follow(follow)));
+  return to_stat(attributes, device_of(core_.host.instance()));
+}
+
+Status HostFileSystem::access(const Path& path, int mode, bool follow) {
+  if ((mode & ~(R_OK | W_OK | X_OK)) != 0) return Error(EINVAL);
+  TRY_OK(core_.ready());
+  PathWalk walk(core_, path);
+  TRY(const auto attributes, walk.run(wire::Stat{}, wire_follow(follow)));
+  if (!permits(attributes, static_cast<std::uint32_t>(mode))) return Error(EACCES);
+  return Done{};
+}
+
+Status HostFileSystem::change_mode(const Path& path, mode_t mode, bool follow) {
+  return set_attributes(core_, path, follow, mode_request(mode));
+}
+
+Status HostFileSystem::change_owner(const Path& path, uid_t uid, gid_t gid, bool follow) {
+  return set_attributes(core_, path, follow, owner_request(uid, gid));
+}
+
+Status HostFileSystem::set_times(const Path& path, const struct timespec times[2], bool follow) {
+  TRY(const auto request, times_request(times));
+  return set_attributes(core_, path, follow, request);
+}
+
+Status HostFileSystem::truncate(const Path& path, off_t size) {
+  if (size < 0) return Error(EINVAL);
+  TRY_OK(core_.ready());
+  PathWalk walk(core_, path);
+  const wire::Truncate message{.where = {}, .size = static_cast<std::uint64_t>(size)};
+  TRY([[maybe_unused]] const auto done, walk.run(message, wire::WhereFlag::follow));
+  return Done{};
+}
+
+}  // namespace benchfs

@@ -1,0 +1,98 @@
+// Opening: a slot of the host's table, the servers' consent, a placeholder descriptor.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "client-preload/fs/host_file_system.h"
+#include "client-preload/fs/open_file.h"
+#include "client-preload/fs/open_flags.h"
+#include "client-preload/fs/path_walk.h"
+
+namespace benchfs {
+namespace {
+
+Error error_of(long result) { return Error(static_cast<int>(-result)); }
+
+bool follows(int flags) {
+  const bool exclusive = (flags & O_CREAT) != 0 && (flags & O_EXCL) != 0;
+  return (flags & O_NOFOLLOW) == 0 && !exclusive;
+}
+
+}  // namespace
+
+// A slot that the host's server has filled, held by this process.
+Result<std::uint32_t> HostFileSystem::open_slot(const Path& path, int flags, mode_t mode) {
+  TRY(const std::uint32_t slot, core_.descriptors.take_slot());
+  const int kept = (flags & ~opening_flags) | kernel_largefile;
+  core_.host.table().slots[slot].flags.store(static_cast<std::uint32_t>(kept));
+  wire::Open message{};
+  message.flags = static_cast<std::uint32_t>(flags);
+  message.mode = mode & 07777;
+  if ((flags & O_CREAT) != 0)
+    message.mode &= ~static_cast<std::uint32_t>(core_.creation_mask.get());
+  message.gid = static_cast<std::uint32_t>(sys::call(SYS_getegid));
+  message.slot = slot;
+  std::uint32_t where = wire_follow(follows(flags));
+  if ((flags & O_DIRECTORY) != 0) where |= wire::WhereFlag::directory;
+  PathWalk walk(core_, path);
+  const auto reply = walk.run(message, where);
+  if (reply.ok()) return slot;
+  core_.descriptors.give_up_slot(slot);
+  return reply.error();
+}
+
+Result<int> HostFileSystem::new_placeholder(bool close_on_exec) {
+  const int flags = O_RDONLY | O_DIRECTORY | (close_on_exec ? O_CLOEXEC : 0);
+  int fd = sys::openat(core_.host.placeholder.get(), ".", flags);
+  if (fd == -EMFILE && core_.privates.reachable()) {  // the numbers short may be our own
+    core_.cache.drop_all();
+    fd = sys::openat(core_.host.placeholder.get(), ".", flags);
+  }
+  if (fd < 0) return error_of(fd);
+  return fd;
+}
+
+Result<int> HostFileSystem::open(const Path& path, int flags, mode_t mode) {
+  if ((flags & O_TMPFILE) == O_TMPFILE) return Error(EOPNOTSUPP);
+  const bool creates = (flags & O_CREAT) != 0;
+  if (creates && (flags & O_DIRECTORY) != 0) return Error(EINVAL);
+  TRY_OK(core_.ready());
+  // Running out of numbers must not leave a new file behind; where nothing is made, a name that is
+  // not there (the many tries along a search path) should cost no descriptor.
+  const bool close_on_exec = (flags & O_CLOEXEC) != 0;
+  Fd placeholder;
+  if (creates) {
+    TRY(const int fd, new_placeholder(close_on_exec));
+    placeholder.reset(fd);
+  }
+  TRY(const std::uint32_t slot, open_slot(path, flags, mode));
+  if (!creates) {
+    const auto fd = new_placeholder(close_on_exec);
+    if (!fd.ok()) {
+      core_.descriptors.give_up_slot(slot);
+      return fd.error();
+    }
+    placeholder.reset(*fd);
+  }
+  const auto position = static_cast<off_t>(core_.host.table().position(slot));
+  if (sys::lseek(placeholder.get(), position, SEEK_SET) != position) {
+    core_.descriptors.give_up_slot(slot);
+    return Error(EIO);
+  }
+  core_.descriptors.opened(placeholder.get(), slot);
+  return placeholder.release();
+}
+
+Status HostFileSystem::change_directory(const Path& path) {
+  TRY_OK(core_.ready());
+  TRY(const std::uint32_t slot, open_slot(path, O_PATH | O_DIRECTORY, 0));
+  OpenFile* const file = core_.descriptors.use_slot(slot);
+  if (file == nullptr) return Error(EIO);
+  const Path itself{.inode = file->inode(), .text = {}};
+  if (const Status allowed = access(itself, X_OK, true); !allowed.ok()) {
+    core_.descriptors.end_use(*file);
+    return allowed;
+  }
+  return core_.working_directory.change(*file);
+}
+
+}  // namespace benchfs

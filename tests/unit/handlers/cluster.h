@@ -1,0 +1,236 @@
+// A cluster in one process: N servers, each with its own loop, UCX worker and chunk directory,
+// turned in turns. Hosts are made up: host_of says which ranks share tables.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/placement.h"
+#include "daemon/channel/host_keeper.h"
+#include "daemon/handlers/common.h"
+#include "daemon/rpc/server.h"
+
+namespace benchfs {
+
+class Cluster {
+ public:
+  // host_of[r]: the leader's rank of rank r's host.
+  explicit Cluster(std::vector<std::uint32_t> host_of) {
+    ::setenv("UCX_TLS", "tcp", 0);
+    directory_ = testing::TempDir() + "/cluster.XXXXXX";
+    if (::mkdtemp(directory_.data()) == nullptr) std::abort();
+    const auto size = static_cast<std::uint32_t>(host_of.size());
+    config_.storage.chunk_size = 64 << 10;
+    std::vector<std::vector<std::byte>> addresses;
+    for (std::uint32_t r = 0; r < size; ++r) {
+      nodes_.push_back(std::make_unique<Node>());
+      Node& node = *nodes_.back();
+      const std::string place = directory_ + "/rank_" + std::to_string(r);
+      ::mkdir(place.c_str(), 0700);
+      node.uring = *Uring::create(node.loop, 64, 16);
+      std::string why;
+      auto peers = PeerChannel::create(node.loop, {}, why);
+      if (!peers.ok()) throw std::runtime_error(why);
+      node.peers = *std::move(peers);
+      node.store = *UringChunkStore::create(*node.uring, place,
+                                            {.chunk_bytes = config_.storage.chunk_size,
+                                             .rank = r,
+                                             .ranks = size});
+      if (host_of[r] == r) {
+        const auto memory = make_shared_memory("test-host", sizeof(HostTable));
+        node.table = *Mapping::map(memory->get(), sizeof(HostTable));
+      }
+      const auto address = node.peers->address();
+      addresses.emplace_back(address.begin(), address.end());
+    }
+    for (std::uint32_t r = 0; r < size; ++r) {
+      Node& node = *nodes_[r];
+      Topology topology;
+      topology.rank = r;
+      topology.size = size;
+      topology.host_of = host_of;
+      topology.host_name_of.assign(size, "test");
+      node.server = std::make_unique<Server>(node.loop, config_, topology, *node.peers, *node.store,
+                                             nodes_[host_of[r]]->table.at<HostTable>(),
+                                             process_id(::getpid()));
+      node.server->on_stop = [] {};
+      if (host_of[r] == r) {
+        node.keeper = std::make_unique<HostKeeper>(*node.server);
+        node.loop.add(*node.keeper);
+      }
+      PeerIdentity identity;
+      identity.rank = r;
+      identity.size = size;
+      node.peers->start(identity, addresses, [&node](PeerCall call) {
+        node.loop.spawn(node.server->serve_peer(std::move(call)));
+      });
+    }
+  }
+  ~Cluster() {
+    for (auto& node : nodes_)
+      EXPECT_TRUE(run(node->peers->shutdown(sys::now_ns() + 200'000'000), node->loop).ok());
+    nodes_.clear();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void turn() {
+    for (auto& node : nodes_) node->loop.turn(0);
+  }
+  void settle() {
+    for (int i = 0; i < 2000; ++i) turn();
+  }
+
+  // A client's request of host `host` at rank `rank`, following redirects as clients do.
+  Answer ask(wire::Op op, std::uint32_t rank, std::uint32_t host, const std::vector<std::byte>& body,
+             std::uint32_t uid = 0) {
+    Node& node = *nodes_[host];
+    Caller caller;
+    caller.host = host;
+    caller.uid = uid;
+    return run(node.server->ask_raw(rank, op, caller, body, {}, {}), node.loop);
+  }
+  template <class M>
+  Answer at_path(M message, std::string path, const std::string& tail = {}, std::uint32_t host = 0,
+                 std::uint32_t uid = 0) {
+    std::uint64_t inode = root_inode;
+    for (int hops = 0; hops < 20; ++hops) {
+      message.where.inode = inode;
+      message.where.path_bytes = static_cast<std::uint32_t>(path.size());
+      std::vector<std::byte> body;
+      for (const auto part : {wire::bytes_of(message), wire::bytes_of(std::string_view(path)),
+                              wire::bytes_of(std::string_view(tail))})
+        body.insert(body.end(), part.begin(), part.end());
+      Answer answer = ask(M::op, home_rank(inode), host, body, uid);
+      if ((answer.flags & wire::Flag::redirected) == 0) return answer;
+      const auto away = *wire::parse<wire::Redirect>(answer.body);
+      if (away.kind == wire::RedirectKind::above) return Answer(Error(EXDEV));
+      inode = away.inode;
+      std::string rest = path.substr(away.consumed);
+      if (away.kind == wire::RedirectKind::symlink) {
+        const auto target = wire::text(answer.body, sizeof away, answer.body.size() - sizeof away);
+        rest = std::string(*target) + rest;
+      }
+      path = rest;
+    }
+    return Answer(Error(ELOOP));
+  }
+
+  int make_directory(const std::string& path) {
+    wire::MakeDirectory message{};
+    message.mode = 0755;
+    return at_path(message, path).error;
+  }
+  int make_file(const std::string& path, int flags = O_CREAT | O_EXCL | O_WRONLY) {
+    const auto reply = open(path, flags);
+    if (!reply.ok()) return reply.error().code();
+    close(*reply);
+    return 0;
+  }
+  Result<wire::OpenReply> open(const std::string& path, int flags, std::uint32_t host = 0,
+                               std::uint32_t uid = 0) {
+    wire::Open message{};
+    message.where.flags = wire::WhereFlag::follow;
+    message.flags = static_cast<std::uint32_t>(flags);
+    message.mode = 0644;
+    const Answer answer = at_path(message, path, {}, host, uid);
+    if (answer.error != 0) return Error(answer.error);
+    return wire::parse<wire::OpenReply>(answer.body);
+  }
+  void close(const wire::OpenReply& opened, std::uint32_t host = 0, std::uint64_t end = 0) {
+    if (S_ISDIR(opened.attributes.mode)) return;
+    const wire::Release message{.inode = opened.attributes.inode,
+                                .session = opened.session,
+                                .end = end,
+                                .modified = 0,
+                                .opens = 1,
+                                .reserved = 0};
+    Node& node = *nodes_[host];
+    const auto done = run(node.server->ask(home_rank(message.inode), message), node.loop);
+    EXPECT_TRUE(done.ok());
+  }
+  Result<wire::Attributes> stat(const std::string& path, bool follow = true,
+                                std::uint32_t host = 0) {
+    wire::Stat message{};
+    message.where.flags = follow ? std::uint32_t{wire::WhereFlag::follow} : 0u;
+    const Answer answer = at_path(message, path, {}, host);
+    if (answer.error != 0) return Error(answer.error);
+    return wire::parse<wire::Attributes>(answer.body);
+  }
+  int unlink(const std::string& path) { return at_path(wire::Unlink{}, path).error; }
+  int remove_directory(const std::string& path) {
+    return at_path(wire::RemoveDirectory{}, path).error;
+  }
+  int rename(const std::string& from, const std::string& to, std::uint32_t flags = 0) {
+    const Answer a = at_path(wire::Resolve{}, from);
+    if (a.error != 0) return a.error;
+    const Answer b = at_path(wire::Resolve{}, to);
+    if (b.error != 0) return b.error;
+    const std::string from_name = from.substr(from.rfind('/') + 1);
+    const std::string to_name = to.substr(to.rfind('/') + 1);
+    wire::Rename message{};
+    message.from_directory = wire::parse<wire::ResolveReply>(a.body)->inode;
+    message.to_directory = wire::parse<wire::ResolveReply>(b.body)->inode;
+    message.from_bytes = static_cast<std::uint32_t>(from_name.size());
+    message.to_bytes = static_cast<std::uint32_t>(to_name.size());
+    message.flags = flags;
+    std::vector<std::byte> body;
+    for (const auto part : {wire::bytes_of(message), wire::bytes_of(std::string_view(from_name)),
+                            wire::bytes_of(std::string_view(to_name))})
+      body.insert(body.end(), part.begin(), part.end());
+    return ask(wire::Op::rename, home_rank(message.from_directory), 0, body).error;
+  }
+
+  template <class T>
+  T run(Task<T> task, EventLoop& loop) {
+    std::optional<T> result;
+    loop.spawn(keep(std::move(task), &result));
+    const std::int64_t deadline = sys::now_ns() + 20'000'000'000;
+    while (!result.has_value()) {
+      turn();
+      if (sys::now_ns() > deadline) throw std::runtime_error("no answer in 20 s");
+    }
+    return *std::move(result);
+  }
+
+  struct Node {
+    EventLoop loop;
+    std::unique_ptr<Uring> uring;
+    std::unique_ptr<PeerChannel> peers;
+    std::unique_ptr<UringChunkStore> store;
+    Mapping table;
+    std::unique_ptr<Server> server;
+    std::unique_ptr<HostKeeper> keeper;
+  };
+  Node& node(std::uint32_t rank) { return *nodes_[rank]; }
+  std::size_t inodes() {
+    std::size_t count = 0;
+    for (auto& node : nodes_) count += node->server->names.size();
+    return count;
+  }
+  std::size_t chunk_files() {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_))
+      count += entry.is_regular_file() ? 1 : 0;
+    return count;
+  }
+
+ private:
+  template <class T>
+  static Task<int> keep(Task<T> task, std::optional<T>* result) {
+    result->emplace(co_await task);
+    co_return 0;
+  }
+
+  Config config_;
+  std::string directory_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+};
+
+}  // namespace benchfs

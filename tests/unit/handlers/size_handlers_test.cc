@@ -1,0 +1,158 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/handlers/cluster.h"
+
+namespace benchfs {
+namespace {
+
+// Two hosts with one rank each: every question crosses.
+class Sizes : public testing::Test {
+ protected:
+  HostTable& table(std::uint32_t host) { return cluster_.node(host).table.at<HostTable>(); }
+  // What the host's server does when it passes the answer to a client.
+  SizeEntry& enter(std::uint32_t host, const wire::OpenReply& reply) {
+    const ProcessId self = cluster_.node(host).server->self;
+    const std::uint32_t index =
+        table(host).opened(self, reply.attributes.inode, reply.session, reply.exact != 0,
+                           reply.attributes.size);
+    EXPECT_NE(index, 0u);
+    return table(host).entries[index];
+  }
+  int truncate(const std::string& path, std::uint64_t size) {
+    wire::Truncate message{};
+    message.where.flags = wire::WhereFlag::follow;
+    message.size = size;
+    return cluster_.at_path(message, path).error;
+  }
+  Cluster cluster_{{0, 1}};
+};
+
+TEST_F(Sizes, TheOnlyHostIsExactUntilAnotherOpens) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  ASSERT_TRUE(a.ok());
+  EXPECT_EQ(a->exact, 1u);
+  SizeEntry& on_a = enter(0, *a);
+  raise_to(on_a.end, std::uint64_t{5000});
+  const auto b = cluster_.open("f", O_RDWR, 1);
+  ASSERT_TRUE(b.ok());
+  EXPECT_EQ(b->exact, 0u);
+  EXPECT_EQ(on_a.exact.load(), 0u);
+  EXPECT_EQ(b->attributes.size, 5000u);  // what A's writers had reached
+}
+
+TEST_F(Sizes, AStatSeesWhatEitherHostWrote) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  const auto b = cluster_.open("f", O_RDWR, 1);
+  SizeEntry& on_a = enter(0, *a);
+  SizeEntry& on_b = enter(1, *b);
+  raise_to(on_b.end, std::uint64_t{700});
+  EXPECT_EQ(cluster_.stat("f", true, 0)->size, 700u);
+  raise_to(on_a.end, std::uint64_t{900});
+  EXPECT_EQ(cluster_.stat("f", true, 1)->size, 900u);
+}
+
+TEST_F(Sizes, TruncationReachesEveryHostAndItsCachedDescriptors) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  const auto b = cluster_.open("f", O_RDWR, 1);
+  SizeEntry& on_a = enter(0, *a);
+  SizeEntry& on_b = enter(1, *b);
+  raise_to(on_b.end, std::uint64_t{200'000});
+  const std::uint32_t generation = on_a.generation.load();
+  ASSERT_EQ(truncate("f", 100), 0);
+  EXPECT_EQ(on_a.end.load(), 100u);
+  EXPECT_EQ(on_b.end.load(), 100u);
+  EXPECT_EQ(on_b.floor.load(), 100u);
+  EXPECT_EQ(on_a.frozen.load() + on_b.frozen.load(), 0u);
+  EXPECT_GT(on_a.generation.load(), generation);
+  EXPECT_EQ(cluster_.stat("f")->size, 100u);
+  ASSERT_EQ(truncate("f", 300), 0);
+  EXPECT_EQ(cluster_.stat("f")->size, 300u);
+  EXPECT_EQ(truncate("f", std::uint64_t{1} << 63), EFBIG);
+}
+
+TEST_F(Sizes, ATruncationWaitsForAWriterAndNoWriterStartsMeanwhile) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  SizeEntry& on_a = enter(0, *a);
+  HostTable& host = table(0);
+  ProcessRecord* const record = host.record_of(cluster_.node(0).server->self, true);
+  record->writing[0].store(host.index_of(on_a));
+  raise_to(on_a.end, std::uint64_t{10});
+
+  wire::Truncate message{};
+  message.where = {.inode = a->attributes.inode, .path_bytes = 0, .flags = 0};
+  const auto bytes = wire::bytes_of(message);
+  const std::vector<std::byte> body(bytes.begin(), bytes.end());
+  std::optional<int> done;
+  auto& node = cluster_.node(0);
+  struct Runner {
+    static Task<int> go(Server& server, const std::vector<std::byte>& what, std::optional<int>* out) {
+      const Answer answer = co_await server.ask_raw(0, wire::Op::truncate, {}, what, {}, {});
+      *out = answer.error;
+      co_return 0;
+    }
+  };
+  node.loop.spawn(Runner::go(*node.server, body, &done));
+  cluster_.settle();
+  EXPECT_FALSE(done.has_value());
+  EXPECT_EQ(on_a.frozen.load(), 1u);
+  raise_to(on_a.end, std::uint64_t{5000});  // the writer publishes, then clears its word
+  record->writing[0].store(0);
+  while (!done.has_value()) cluster_.turn();
+  EXPECT_EQ(*done, 0);
+  EXPECT_EQ(on_a.end.load(), 0u);
+  host.drop_record(node.server->self, *record);
+}
+
+TEST_F(Sizes, TheLastCloseReportsTheSizeAndARemovedFileLosesItsChunks) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  const std::vector<std::byte> data(64 << 10, std::byte{'x'});
+  for (std::uint64_t k = 0; k < 4; ++k) {
+    const std::uint32_t rank = stripe_rank(a->attributes.inode, k, 2);
+    auto& node = cluster_.node(rank);
+    const auto written =
+        cluster_.run(node.store->write({a->attributes.inode, k}, 0, data), node.loop);
+    ASSERT_TRUE(written.ok());
+  }
+  EXPECT_EQ(cluster_.chunk_files(), 4u);
+  cluster_.close(*a, 0, 4 * data.size());
+  EXPECT_EQ(cluster_.stat("f")->size, 4 * data.size());
+  ASSERT_EQ(cluster_.unlink("f"), 0);
+  cluster_.settle();
+  EXPECT_EQ(cluster_.chunk_files(), 0u);
+}
+
+TEST_F(Sizes, AProcessThatDiesGivesBackWhatItHadOpen) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  HostTable& host = table(0);
+  const ProcessId dead = 0x7ffffff | std::uint64_t{1} << 32;
+  ProcessRecord* const record = host.record_of(dead, true);
+  const std::uint32_t slot = host.take_slot(dead, *record);
+  SizeEntry& entry = enter(0, *a);
+  raise_to(entry.end, std::uint64_t{4321});
+  host.slots[slot].entry.store(host.index_of(entry));
+  host.slots[slot].inode.store(a->attributes.inode);
+  cluster_.node(0).keeper->process_ended(dead);
+  cluster_.settle();
+  EXPECT_EQ(record->process.load(), 0u);
+  EXPECT_EQ(cluster_.stat("f")->size, 4321u);
+  ASSERT_EQ(cluster_.unlink("f"), 0);
+  EXPECT_EQ(cluster_.inodes(), 1u);
+}
+
+TEST_F(Sizes, ReservationsAtTheEndDoNotOverlap) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  const auto b = cluster_.open("f", O_RDWR, 1);
+  enter(0, *a);
+  enter(1, *b);
+  const wire::Reserve more{.inode = a->attributes.inode, .bytes = 100};
+  auto& node = cluster_.node(1);
+  const auto first = cluster_.run(node.server->ask(0, more), node.loop);
+  const auto second = cluster_.run(node.server->ask(0, more), node.loop);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(first->offset, 0u);
+  EXPECT_EQ(second->offset, 100u);
+}
+
+}  // namespace
+}  // namespace benchfs
