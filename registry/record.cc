@@ -39,6 +39,7 @@ std::vector<std::byte> encode(const NodeRecord& record) {
   body.number(static_cast<std::uint32_t>(record.state));
   body.number(record.rank);
   body.number(record.size);
+  body.number(record.exit_code);
   body.number(record.launch_id);
   body.fixed(record.instance);
   body.number(record.host_id);
@@ -83,6 +84,7 @@ Result<NodeRecord> decode_node_record(std::span<const std::byte> bytes, std::str
   const auto state = in.number<std::uint32_t>();
   record.rank = in.number<std::uint32_t>();
   record.size = in.number<std::uint32_t>();
+  record.exit_code = in.number<std::uint32_t>();
   record.launch_id = in.number<std::uint64_t>();
   record.instance = in.fixed<16>();
   record.host_id = in.number<std::uint64_t>();

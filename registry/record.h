@@ -36,11 +36,12 @@ struct NodeRecord {
   std::uint32_t size = 0;
   std::uint64_t host_id = 0;
   ProcessId supervisor = 0;
+  std::uint32_t exit_code = 0;    // of a rank that failed
   std::uint64_t fingerprint = 0;  // of the settings that must agree
   std::string host_name;
   std::string data_dir;  // the node-local job directory; its rank_<rank>/socket is the listener
   std::string mount_point;
-  std::string settings;            // the text behind the fingerprint, one key=value a line
+  std::string settings;            // the text behind the fingerprint: key=value key=value …
   std::vector<std::byte> address;  // of the UCX worker
   friend bool operator==(const NodeRecord&, const NodeRecord&) = default;
 };

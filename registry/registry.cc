@@ -116,8 +116,8 @@ std::string difference(const NodeRecord& own, const NodeRecord& other) {
   std::string_view mine = own.settings;
   std::string_view theirs = other.settings;
   while (!mine.empty() || !theirs.empty()) {
-    const std::string_view a = mine.substr(0, mine.find('\n'));
-    const std::string_view b = theirs.substr(0, theirs.find('\n'));
+    const std::string_view a = mine.substr(0, mine.find_first_of(" \n"));
+    const std::string_view b = theirs.substr(0, theirs.find_first_of(" \n"));
     if (a != b)
       return quoted(a) + " at rank " + std::to_string(own.rank) + ", " + quoted(b) + " at rank " +
              std::to_string(other.rank);
@@ -147,6 +147,11 @@ Identity make_identity() {
   return identity;
 }
 
+void Patience::check() const {
+  if (given_up && given_up())
+    throw StartFailure(exit_code::other, "Ended during the start", Teller::nobody);
+}
+
 Registry::Registry(std::string directory)
     : directory_(std::move(directory)),
       dir_(open_private_directory(directory_, "Registry directory", exit_code::registry,
@@ -155,6 +160,13 @@ Registry::Registry(std::string directory)
                                       "), where all hosts see it")) {
   char resolved[PATH_MAX];
   if (::realpath(directory_.c_str(), resolved) != nullptr) directory_ = resolved;
+  old_failed_ = failed_file();
+}
+
+std::pair<std::uint64_t, std::int64_t> Registry::failed_file() const {
+  struct stat there {};
+  if (::fstatat(dir_.get(), failed_name, &there, AT_SYMLINK_NOFOLLOW) != 0) return {};
+  return {there.st_ino, there.st_mtim.tv_sec * 1'000'000'000LL + there.st_mtim.tv_nsec};
 }
 
 void Registry::write_file(const std::string& name, std::span<const std::byte> bytes, Sync sync) {
@@ -304,7 +316,8 @@ void Registry::remove_leftovers(std::optional<std::uint64_t> keep) {
     const bool is_new = base.ends_with(new_suffix);
     if (is_new) base.remove_suffix(new_suffix.size());
     const auto rank = rank_of(base);
-    const bool ours = rank || base == identity_name || base == ready_name || base == failed_name;
+    const bool ours =
+        rank || base == identity_name || base == ready_name || base.starts_with(failed_name);
     if (!ours || (base == failed_name && keep_failed) || (keep && rank && is_new)) continue;
     if (keep && rank) {
       std::string why;
@@ -319,7 +332,8 @@ void Registry::remove_leftovers(std::optional<std::uint64_t> keep) {
 
 void Registry::publish(const NodeRecord& own, Sync sync) {
   const std::lock_guard guard(writing_);
-  if (withdrawn_) throw StartFailure(exit_code::other, "Ended during the start", Teller::nobody);
+  if (withdrawn_ || failed_)
+    throw StartFailure(exit_code::other, "Ended during the start", Teller::nobody);
   write_file(node_record_name(own.rank), encode(own), sync);
   published_ = true;
 }
@@ -347,22 +361,28 @@ std::optional<NodeRecord> Registry::read(std::uint32_t rank, std::uint64_t launc
 }
 
 void Registry::check_fits(const NodeRecord& own, const NodeRecord& other) const {
+  // All compare with rank 0 and rank 0 with all, so rank 0 can tell of every difference.
+  if (own.rank != 0 && other.rank != 0) return;
+  const Teller teller = own.rank == 0 ? Teller::self : Teller::rank_0;
   const std::string name = file(node_record_name(other.rank));
   if (other.size != own.size)
     throw StartFailure(exit_code::other_instance,
                        name + ": rank " + std::to_string(other.rank) + " was started as one of " +
                            std::to_string(other.size) + ", rank " + std::to_string(own.rank) +
                            " as one of " + std::to_string(own.size) +
-                           ": start all ranks by one command, in a registry of their own");
+                           ": start all ranks by one command, in a registry of their own",
+                       teller);
   if (other.instance != own.instance)
     throw StartFailure(exit_code::other_instance,
                        name + ": instance " + to_hex(other.instance) + ", but rank " +
                            std::to_string(own.rank) + " is of instance " + to_hex(own.instance) +
-                           ": use another registry directory, or end that instance first");
+                           ": use another registry directory, or end that instance first",
+                       teller);
   if (other.fingerprint != own.fingerprint)
     throw StartFailure(exit_code::configuration,
                        name + ": settings differ: " + difference(own, other) +
-                           ": give all ranks the same configuration");
+                           ": give all ranks the same configuration",
+                       teller);
 }
 
 std::vector<NodeRecord> Registry::await(std::vector<std::uint32_t> ranks, const NodeRecord& own,
@@ -383,6 +403,7 @@ std::vector<NodeRecord> Registry::await(std::vector<std::uint32_t> ranks, const 
     });
     if (open.empty()) return records;
     throw_failure(own.launch_id);
+    patience.check();
     if (!backoff.pause(patience.deadline_ns)) break;
   }
   std::vector<std::uint32_t> late;
@@ -451,7 +472,9 @@ Identity Registry::await_identity(const NodeRecord& own, const Patience& patienc
           return identity;
       }
     }
-    throw_failure(own.launch_id);
+    // Until rank 0 has tidied up, the word of an earlier start of the same name may lie there.
+    if (failed_file() != old_failed_) throw_failure(own.launch_id);
+    patience.check();
   } while (backoff.pause(patience.deadline_ns));
   throw StartFailure(exit_code::peers, timeout_line({0}, NodeState::joined, own, patience));
 }
@@ -474,21 +497,41 @@ bool Registry::is_ready(const InstanceId& instance) const {
          std::memcmp(bytes->data(), id.data(), id.size()) == 0;
 }
 
-void Registry::mark_failed(NodeRecord own, const std::string& line) noexcept {
+bool Registry::mark_failed(NodeRecord own, const StartFailure& failure_here) noexcept {
+  const std::string line = one_line(failure_here.what());
+  const auto is_told = [&](const StartFailure& other) {
+    return std::string_view(other.what()).ends_with(": " + line);
+  };
   try {
     const std::lock_guard guard(writing_);
-    if (withdrawn_ || foreign_ || failure(own.launch_id)) return;
+    if (withdrawn_ || foreign_) return true;
+    const auto earlier = failed_file() != old_failed_ ? failure(own.launch_id) : std::nullopt;
+    if (earlier) return !is_told(*earlier);
     own.state = NodeState::failed;
+    own.exit_code = static_cast<std::uint32_t>(failure_here.code());
     write_file(node_record_name(own.rank), encode(own), Sync::no);
-    write_file(failed_name, as_bytes(one_line(who(own) + ": " + line, line_bytes_max - 1) + "\n"),
-               Sync::no);
     failed_ = true;
+    // Many ranks may fail at once: the first one's word stays, unless it is of an earlier start.
+    const std::string mine = failed_name + ("." + std::to_string(own.rank));
+    write_file(mine, as_bytes(one_line(who(own) + ": " + line, line_bytes_max - 1) + "\n"),
+               Sync::no);
+    if (::linkat(dir_.get(), mine.c_str(), dir_.get(), failed_name, 0) == 0) {
+      ::unlinkat(dir_.get(), mine.c_str(), 0);
+    } else if (const auto told =
+                   failed_file() != old_failed_ ? failure(own.launch_id) : std::nullopt) {
+      ::unlinkat(dir_.get(), mine.c_str(), 0);
+      failed_ = false;
+      return !is_told(*told);
+    } else {
+      ::renameat(dir_.get(), mine.c_str(), dir_.get(), failed_name);
+    }
   } catch (const std::exception& error) {
     log::debug("the failure could not be left in the registry: {}", error.what());
   }
+  return true;
 }
 
-std::optional<std::string> Registry::failure(std::uint64_t launch_id) const {
+std::optional<StartFailure> Registry::failure(std::uint64_t launch_id) const {
   const auto bytes = read_file(failed_name, line_bytes_max);
   if (!bytes) return std::nullopt;
   std::string_view line(reinterpret_cast<const char*>(bytes->data()), bytes->size());
@@ -502,12 +545,11 @@ std::optional<std::string> Registry::failure(std::uint64_t launch_id) const {
   if (!rank) return std::nullopt;
   const auto record = read(*rank, launch_id);
   if (!record || record->state != NodeState::failed) return std::nullopt;
-  return std::string(line);
+  return StartFailure(static_cast<int>(record->exit_code), std::string(line), Teller::nobody);
 }
 
 void Registry::throw_failure(std::uint64_t launch_id) const {
-  if (const auto line = failure(launch_id))
-    throw StartFailure(exit_code::peers, *line, Teller::nobody);
+  if (const auto failed = failure(launch_id)) throw *failed;
 }
 
 std::vector<std::uint32_t> Registry::missing(const NodeRecord& own, NodeState state) const {

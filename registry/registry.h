@@ -21,11 +21,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/fd.h"
 #include "registry/identity.h"
 #include "registry/record.h"
+#include "registry/start_failure.h"
 
 namespace benchfs {
 
@@ -39,6 +41,10 @@ struct Patience {
   std::int64_t deadline_ns = 0;  // CLOCK_MONOTONIC
   std::uint32_t timeout_s = 0;   // the setting behind it
   HostOf host_of;
+  std::function<bool()> given_up;  // looked at while waiting; may be empty
+
+  // Throws, for nobody to read, once it is.
+  void check() const;
 };
 
 class Registry {
@@ -70,7 +76,7 @@ class Registry {
   void await_others(const NodeRecord& own, NodeState state, const Patience& patience) const;
   void await_rank_0(const NodeRecord& own, NodeState state, const Patience& patience) const;
 
-  // What does not fit: another instance, size or settings.
+  // Throws if rank 0 and another rank do not fit: another instance, size or settings.
   void check_fits(const NodeRecord& own, const NodeRecord& other) const;
 
   void write_identity(const NodeRecord& own, const Identity& identity);
@@ -82,10 +88,11 @@ class Registry {
   // Whether `ready` is there and of this instance.
   bool is_ready(const InstanceId& instance) const;
 
-  // Says why this start failed, unless a rank of it did already. Never throws.
-  void mark_failed(NodeRecord own, const std::string& line) noexcept;
-  // The line of a rank of this launch that failed.
-  std::optional<std::string> failure(std::uint64_t launch_id) const;
+  // Says why this start failed, unless a rank of it did already. False: one did, for the same
+  // reason. Never throws.
+  bool mark_failed(NodeRecord own, const StartFailure& failure) noexcept;
+  // Why another rank of this launch failed: its line and exit code, told by it.
+  std::optional<StartFailure> failure(std::uint64_t launch_id) const;
   // Throws it.
   void throw_failure(std::uint64_t launch_id) const;
 
@@ -109,6 +116,7 @@ class Registry {
   std::optional<std::vector<std::byte>> read_file(const std::string& name,
                                                   std::size_t bytes_max) const;
   std::optional<NodeRecord> read_any(std::uint32_t rank) const;
+  std::pair<std::uint64_t, std::int64_t> failed_file() const;
   std::vector<NodeRecord> await(std::vector<std::uint32_t> ranks, const NodeRecord& own,
                                 NodeState state, const Patience& patience) const;
 
@@ -116,6 +124,8 @@ class Registry {
   Fd dir_;
   Fd lock_;
   mutable std::mutex writing_;
+  // `failed` as it was found: which file, and since when.
+  std::pair<std::uint64_t, std::int64_t> old_failed_;
   bool withdrawn_ = false;
   bool published_ = false;
   mutable bool foreign_ = false;  // a live instance's: nothing is written

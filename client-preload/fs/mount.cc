@@ -18,7 +18,7 @@ std::string_view next_component(std::string_view& rest) {
 void go_to(std::string& path, std::string_view component) {
   if (component == ".") return;
   if (component == "..") {
-    path.resize(std::max<std::size_t>(path.rfind('/'), 0));
+    if (!path.empty()) path.resize(path.rfind('/'));
     return;
   }
   path.append("/").append(component);
@@ -51,7 +51,7 @@ Mount::Mount(std::string_view mount_point) {
   }
   if (path_.empty()) return;
   parent_ = path_.substr(0, path_.rfind('/'));
-  if (parent_.empty()) parent_ = "/";
+  if (parent_.empty()) parent_.assign(1, '/');
 }
 
 std::optional<std::string_view> Mount::below(const char* name) const {

@@ -7,13 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <istream>
 #include <map>
 #include <new>
 #include <ostream>
 #include <string>
+#include <type_traits>
 
 #include "client-preload/shim/io.h"
 #include "client-preload/shim/libc.h"
@@ -29,9 +32,19 @@ constexpr int unbuffered = 0x2, no_reads = 0x4, no_writes = 0x8, line_buffered =
 constexpr int appending = 0x1000;
 
 struct Stream {
-  int fd;
-  bool standard;
-  std::string unread;  // what libc's stdin had read ahead when it was switched
+  int fd = -1;
+  bool standard = false;
+  // What libc's stdin had read ahead when it was switched.
+  char* unread = nullptr;
+  size_t unread_size = 0;
+
+  size_t take(char* out, size_t size) {
+    const size_t taken = std::min(size, unread_size);
+    std::memcpy(out, unread, taken);
+    unread += taken;
+    unread_size -= taken;
+    return taken;
+  }
 };
 
 struct Standard {
@@ -39,7 +52,9 @@ struct Standard {
   FILE* cookie = nullptr;  // ours, made when first needed
   Stream stream{};
 };
-Standard standards[3];
+// Neither constructed nor destroyed: used before the one and after the other.
+constinit Standard standards[3];
+static_assert(std::is_trivially_destructible_v<Standard>);
 
 FILE** variable(int fd) {
   switch (fd) {
@@ -57,12 +72,7 @@ std::map<FILE*, Stream*>& registry() {
 
 ssize_t read_stream(void* cookie, char* data, size_t size) {
   auto* stream = static_cast<Stream*>(cookie);
-  if (!stream->unread.empty()) {
-    const size_t taken = std::min(size, stream->unread.size());
-    std::memcpy(data, stream->unread.data(), taken);
-    stream->unread.erase(0, taken);
-    return static_cast<ssize_t>(taken);
-  }
+  if (stream->unread_size > 0) return static_cast<ssize_t>(stream->take(data, size));
   return io::read(stream->fd, data, size);
 }
 
@@ -82,7 +92,7 @@ int seek_stream(void* cookie, off64_t* offset, int whence) {
   auto* stream = static_cast<Stream*>(cookie);
   const off_t at = io::seek(stream->fd, *offset, whence);
   if (at < 0) return -1;
-  stream->unread.clear();
+  stream->unread_size = 0;
   *offset = at;
   return 0;
 }
@@ -176,7 +186,7 @@ void move_output(FILE* from, FILE* to) {
 bool make_cookie(int fd) {
   Standard& standard = standards[fd];
   if (standard.cookie != nullptr) return true;
-  standard.stream = {.fd = fd, .standard = true, .unread = {}};
+  standard.stream = {.fd = fd, .standard = true};
   standard.cookie = fopencookie(&standard.stream, fd == STDIN_FILENO ? "r" : "w", functions);
   return standard.cookie != nullptr;
 }
@@ -194,8 +204,15 @@ void switch_to_ours(int fd) {
   setvbuf(standard.cookie, nullptr, mode, 0);
   if (fd == STDIN_FILENO) {
     flockfile(now);
-    standard.stream.unread.assign(now->_IO_read_ptr, unread_bytes(now));
-    if (!standard.stream.unread.empty()) __fpurge(now);
+    if (const size_t size = unread_bytes(now); size > 0) {
+      // Leaked: it happens at most once or twice in a process.
+      if (auto* const copy = static_cast<char*>(std::malloc(size)); copy != nullptr) {
+        std::memcpy(copy, now->_IO_read_ptr, size);
+        standard.stream.unread = copy;
+        standard.stream.unread_size = size;
+      }
+      __fpurge(now);
+    }
     funlockfile(now);
     clearerr(standard.cookie);
   } else {
@@ -211,7 +228,7 @@ void switch_to_libc(int fd) {
   if (standard.cookie == nullptr || now != standard.cookie) return;
   if (fd == STDIN_FILENO) {
     // The cookie stream serves any descriptor; it stays until what it holds has been read.
-    if (!standard.stream.unread.empty() || unread_bytes(now) > 0) return;
+    if (standard.stream.unread_size > 0 || unread_bytes(now) > 0) return;
     clearerr(standard.libc);
   } else {
     move_output(standard.cookie, standard.libc);
@@ -262,7 +279,7 @@ Result<Mode> parse_mode(std::string_view mode) {
 }
 
 Result<FILE*> make(int fd, const Mode& mode) {
-  auto* stream = new (std::nothrow) Stream{.fd = fd, .standard = false, .unread = {}};
+  auto* stream = new (std::nothrow) Stream{.fd = fd};
   if (stream == nullptr) return Error(ENOMEM);
   const bool update = (mode.flags & O_ACCMODE) == O_RDWR;
   const bool write = (mode.flags & O_ACCMODE) == O_WRONLY;

@@ -94,7 +94,7 @@ char* get_current_dir_name(void) {
 // What the mask makes of new files is decided where they are made.
 mode_t umask(mode_t mask) {
   const mode_t before = LIBC(umask)(mask);
-  if (FileSystem* fs = active()) (void)fs;
+  if (FileSystem* fs = active()) fs->umask_changed(mask & 0777);
   return before;
 }
 

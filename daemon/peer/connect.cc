@@ -1,8 +1,14 @@
 // From nothing to an open connection: hello, challenge, proof, accepted.
 //
+// What must be known of UCX 1.13 for this: it pairs endpoints of two workers by counting those that
+// each creates to the other. Closing one does not close the other, over TCP not even the socket,
+// and a worker that could not answer in time finds endpoints of peers that gave up. What is sent on
+// such a leftover arrives, but long messages are dropped without a word. So who answers a hello
+// makes sure that its endpoint is the one the hello came by, and a hello, which is dropped if it
+// goes astray, is repeated on a new endpoint.
+//
 // When two servers greet each other at once, the lower rank's hello counts: the higher one answers
-// it on the endpoint it greeted with (UCX has paired the two endpoints), the lower ignores the
-// other's. So there is one connection, and closing it closes nothing else.
+// it on the endpoint it greeted with (UCX has paired the two), the lower ignores the other's.
 #include <cstring>
 
 #include "common/log.h"
@@ -12,6 +18,8 @@
 
 namespace benchfs::peer {
 namespace {
+
+constexpr int leftovers_max = 256;
 
 template <class T>
 std::vector<std::byte> copy_of(const T& value) {
@@ -42,7 +50,7 @@ Task<Result<std::shared_ptr<Connection>>> Core::connected(std::uint32_t rank) {
 
 Status Core::greet(std::uint32_t rank) {
   Link& link = links_[rank];
-  const auto connection = open_endpoint(rank, link.address);
+  const auto connection = open_endpoint(rank, link.address, nullptr);
   if (!connection) return Error(EIO);
   connection->handshake.initiator = identity_.rank;
   connection->handshake.responder = rank;
@@ -56,18 +64,28 @@ Status Core::greet(std::uint32_t rank) {
   return Done{};
 }
 
-std::shared_ptr<Connection> Core::open_endpoint(std::uint32_t rank,
-                                                std::vector<std::byte> address) {
+std::shared_ptr<Connection> Core::open_endpoint(std::uint32_t rank, std::vector<std::byte> address,
+                                                const void* pair) {
   auto connection = std::make_shared<Connection>(*this, rank);
   connection->address = std::move(address);
   quiet_ = false;
-  const ucs_status_t status = connection->address.empty()
-                                  ? UCS_ERR_INVALID_ADDR
-                                  : connection->endpoint.open(worker(), connection->address,
-                                                              &Core::on_failure, connection.get());
+  Endpoint& endpoint = connection->endpoint;
+  ucs_status_t status = UCS_ERR_INVALID_ADDR;
+  if (!connection->address.empty()) {
+    int leftovers = 0;
+    do {
+      status = endpoint.open(worker(), connection->address, &Core::on_failure, connection.get());
+    } while (status == UCS_OK && pair != nullptr && endpoint.get() != pair &&
+             ++leftovers < leftovers_max);
+    if (leftovers != 0) looks_left_ = looks_after_close;
+    if (leftovers == leftovers_max) {
+      endpoint.close();
+      return nullptr;  // the peer's next hello finds the rest
+    }
+  }
   if (status != UCS_OK) {
     if (!std::exchange(links_[rank].reported, true)) {
-      log::warn("peer rank {}: cannot connect: {} ({})", rank, ucs_status_string(status),
+      log::warn("peer rank {}: cannot connect: {}{}", rank, ucs_status_string(status),
                 UcxContext::devices_text());
     }
     return nullptr;
@@ -83,21 +101,24 @@ void Core::on_failure(void* connection, ucp_ep_h, ucs_status_t status) {
   self.core.doom(self, ucs_status_string(status));
 }
 
-void Core::handle_hello(std::span<const std::byte> bytes) {
+void Core::handle_hello(std::span<const std::byte> bytes, const void* endpoint) {
   auto verified = verify_hello(identity_, bytes);
   if (!verified.ok() || closing_) return;
   const std::uint32_t rank = verified->hello.from;
   Link& link = links_[rank];
-  std::shared_ptr<Connection> connection;
+  std::shared_ptr<Connection> greeting;
   if (link.current && link.current->state == State::greeting &&
       link.current->address == verified->address) {
     if (identity_.rank < rank) return;
-    connection = std::exchange(link.current, nullptr);
+    greeting = std::exchange(link.current, nullptr);
   }
   if (link.candidate) close(link.candidate, 0);
-  if (!connection) connection = open_endpoint(rank, std::move(verified->address));
-  if (!connection) return;
+  const bool paired = greeting && greeting->endpoint.get() == endpoint;
+  const auto connection =
+      paired ? greeting : open_endpoint(rank, std::move(verified->address), endpoint);
   link.candidate = connection;
+  if (greeting && !paired) close(greeting, 0);
+  if (!connection) return wake(link, 0);
   challenge(connection, verified->hello);
 }
 
@@ -149,6 +170,7 @@ void Core::opened(const std::shared_ptr<Connection>& connection) {
   ++statistics_.connections_made;
   Link& link = links_[connection->rank];
   link.reported = false;
+  link.greetings = 0;
   log::debug("peer rank {}: connected", connection->rank);
   wake(link, 0);
   trim();

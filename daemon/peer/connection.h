@@ -37,13 +37,15 @@ struct Connection : std::enable_shared_from_this<Connection> {
     proving,   // we challenged, and wait for the proof
     open,
     leaving,  // open, and we asked to close it
-    left,     // we agreed to close it; the peer does it
+    left,     // we agreed to close it, and only have to say so
     dead,
   };
 
   Connection(Core& c, std::uint32_t r) : core(c), rank(r) {}
 
   bool usable() const { return state == State::open || state == State::leaving; }
+  // After a failure that UCX reported the endpoint is only good for being closed.
+  bool can_send() const { return endpoint.get() != nullptr && !transport_failed; }
   // Nothing of either side is outstanding, as far as this side knows.
   bool idle() const { return calls.empty() && serving == 0 && replies == 0; }
 
@@ -73,6 +75,7 @@ struct Link {
   std::shared_ptr<Connection> current;    // calls go here once it is open
   std::shared_ptr<Connection> candidate;  // the peer said hello; replaces `current` when it proved
   std::vector<Completion*> waiters;       // 0: look again, -errno: give up
+  int greetings = 0;                      // unanswered in a row
   bool reported = false;                  // its trouble was logged since it last worked
 };
 

@@ -55,7 +55,8 @@ void Core::start(const PeerIdentity& identity, std::vector<std::vector<std::byte
   for (std::size_t rank = 0; rank < links_.size() && rank < addresses.size(); ++rank)
     links_[rank].address = std::move(addresses[rank]);
   started_ = true;
-  for (const auto& hello : std::exchange(early_hellos_, {})) handle_hello(hello);
+  for (const auto& hello : std::exchange(early_hellos_, {}))
+    handle_hello(hello.body, hello.endpoint);
 }
 
 bool Core::poll() {
@@ -63,9 +64,9 @@ bool Core::poll() {
   bool any = false;
   for (int round = 0; round < progress_max && ucp_worker_progress(worker()) != 0; ++round)
     any = true;
-  any |= !inbox_.empty() || !doomed_.empty();
-  handle_inbox();
+  any |= !inbox_.empty() || !doomed_.empty() || !greet_again_.empty();
   for (auto& [connection, why] : std::exchange(doomed_, {})) fail(std::move(connection), why);
+  handle_inbox();
   if (looks_left_ > 0) --looks_left_;
   return any;
 }
@@ -126,7 +127,7 @@ Task<Status> Core::shutdown(std::int64_t deadline_ns) {
   // The peers are told, and what UCX still holds of it leaves with the answers.
   const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
   for (const auto& connection : all)
-    if (connection->usable() && !connection->transport_failed) note(connection, Kind::gone);
+    if (connection->usable()) note(connection, Kind::gone);
   co_await wait_until(&Core::notes_left, now_ns + (deadline_ns - now_ns) * 3 / 4);
   for (const auto& connection : all) close(connection, -EIO);
 

@@ -42,8 +42,9 @@ struct Message {
   std::shared_ptr<Connection> connection;  // none: a hello
   Header header{};
   std::vector<std::byte> body{};
-  TransferBuffer data{};       // eager bulk
-  void* descriptor = nullptr;  // UCX's: a payload that is still at the peer
+  TransferBuffer data{};           // eager bulk
+  void* descriptor = nullptr;      // UCX's: a payload that is still at the peer
+  const void* endpoint = nullptr;  // of a hello: what UCX received it by, only to be compared
 };
 
 class Core {
@@ -116,6 +117,7 @@ class Core {
                               std::span<const std::byte> inline_body, void* payload,
                               bool rendezvous);
   ucs_status_t refuse(const ucp_am_recv_param_t& param, std::string_view why);
+  void receive_unknown(const Header& header, const ucp_am_recv_param_t& param);
   void close_stranger(const ucp_am_recv_param_t& param);
   void handle_inbox();
   void handle(Message message);
@@ -124,8 +126,9 @@ class Core {
   // connect.cc
   Task<Result<std::shared_ptr<Connection>>> connected(std::uint32_t rank);
   Status greet(std::uint32_t rank);
-  std::shared_ptr<Connection> open_endpoint(std::uint32_t rank, std::vector<std::byte> address);
-  void handle_hello(std::span<const std::byte> bytes);
+  std::shared_ptr<Connection> open_endpoint(std::uint32_t rank, std::vector<std::byte> address,
+                                            const void* pair);
+  void handle_hello(std::span<const std::byte> bytes, const void* endpoint);
   void challenge(const std::shared_ptr<Connection>& connection, const Hello& hello);
   void handle_challenge(const std::shared_ptr<Connection>& connection,
                         std::span<const std::byte> body);
@@ -174,6 +177,9 @@ class Core {
   std::list<std::shared_ptr<Connection>> connections_;  // most recently used first
   std::unordered_map<std::uint64_t, Connection*> by_number_;
   std::uint64_t call_sequence_ = 0;
+  // Numbers of connections that failed on this side, and whose peer may not know it: their rank.
+  std::unordered_map<std::uint64_t, std::uint32_t> failed_here_;
+  std::vector<std::uint32_t> greet_again_;
 
   struct Doomed {
     std::shared_ptr<Connection> connection;
@@ -181,8 +187,8 @@ class Core {
   };
   std::deque<Message> inbox_;
   std::vector<Doomed> doomed_;
-  std::vector<std::vector<std::byte>> early_hellos_;  // came before start()
-  std::uint32_t hellos_waiting_ = 0;                  // in the inbox
+  std::deque<Message> early_hellos_;  // came before start()
+  std::uint32_t hellos_waiting_ = 0;  // in the inbox
 
   TransferBuffers buffers_;
   PeerStatistics statistics_;

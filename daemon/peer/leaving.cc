@@ -36,10 +36,10 @@ void Core::handle_leave(const std::shared_ptr<Connection>& connection) {
   if (connection->state == State::leaving) return close(connection, 0);  // both asked at once
   Link& link = links_[connection->rank];
   if (!connection->idle() || !link.waiters.empty()) return note(connection, Kind::leave_refused);
-  note(connection, Kind::leave_agreed);
   by_number_.erase(connection->number);
   if (link.current == connection) link.current = nullptr;
-  enter(connection, State::left);  // until the peer closes it, which fails ours
+  enter(connection, State::left);
+  note(connection, Kind::leave_agreed);  // closed when this has left
 }
 
 void Core::note(const std::shared_ptr<Connection>& connection, Kind kind) {

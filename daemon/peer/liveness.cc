@@ -10,6 +10,8 @@ namespace benchfs::peer {
 namespace {
 
 constexpr std::int64_t leaving_ns_max = 1'000'000'000;
+constexpr int greetings_max = 3;  // within the time-out
+constexpr std::size_t failed_here_max = 1024;
 
 }  // namespace
 
@@ -34,8 +36,13 @@ void Core::fail(std::shared_ptr<Connection> connection, std::string_view why) {
                 connection->usable() ? "connection lost" : "connection not made", why);
     }
   }
-  // Where UCX has not paired the endpoints of both sides, closing ours tells the peer nothing.
-  if (!connection->transport_failed && connection->usable()) note(connection, Kind::gone);
+  // Closing our endpoint tells the peer nothing. If this does not reach it either, it learns it by
+  // asking once more.
+  if (connection->can_send() && connection->usable()) {
+    note(connection, Kind::gone);
+    if (failed_here_.size() >= failed_here_max) failed_here_.clear();
+    failed_here_.emplace(connection->number, connection->rank);
+  }
   close(std::move(connection), -EIO);
 }
 
@@ -104,12 +111,18 @@ bool Core::look_at(const std::shared_ptr<Connection>& connection, std::int64_t e
                    std::int64_t now_ns) {
   const std::int64_t timeout_ns = std::int64_t{options_.request_timeout_ms} * 1'000'000;
   const std::int64_t age_ns = now_ns - connection->state_since_ns;
+  Link& link = links_[connection->rank];
   switch (connection->state) {
     case State::dead:
       return false;
     case State::greeting:
     case State::proving:
-      if (age_ns < timeout_ns) return true;
+      if (age_ns < timeout_ns / greetings_max) return true;
+      if (connection == link.current && ++link.greetings < greetings_max) {
+        close(connection, 0);  // who waits for it greets again
+        return true;
+      }
+      link.greetings = 0;
       fail(connection, "no answer to the hello");
       return false;
     case State::leaving:
@@ -117,7 +130,7 @@ bool Core::look_at(const std::shared_ptr<Connection>& connection, std::int64_t e
       if (age_ns < leaving_ns_max) return true;
       if (!connection->idle()) {  // it asks for things but does not answer: let it be
         enter(connection, State::open);
-        wake(links_[connection->rank], 0);
+        wake(link, 0);
         return true;
       }
       close(connection, 0);

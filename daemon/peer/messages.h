@@ -47,7 +47,8 @@ enum class Kind : std::uint8_t {
   leave = 9,          // may we close this idle connection?
   leave_agreed = 10,  // yes: the asker closes it
   leave_refused = 11,
-  gone = 12,  // the sender closes it now
+  gone = 12,     // the sender closes it now
+  refused = 13,  // names a hello by the initiator's number; proves nothing
 };
 
 enum Flag : std::uint8_t {

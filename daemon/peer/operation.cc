@@ -37,7 +37,7 @@ Operation::Operation(Connection& connection)
 
 void Operation::send(const Outgoing& message) {
   Core& core = connection_.core;
-  if (connection_.endpoint.get() == nullptr) return done.finish(-EIO);
+  if (!connection_.can_send()) return done.finish(-EIO);
   core.count_sent(message.header().size() - sizeof(Header) + message.payload().size());
   ucp_request_param_t params{};
   params.op_attr_mask =
@@ -100,6 +100,8 @@ void on_note_ended(void* request, ucs_status_t status, void* argument) {
   if (request != nullptr) ucp_request_free(request);
   Core& core = note->connection->core;
   if (status != UCS_OK) core.doom(*note->connection, ucs_status_string(status));
+  // The last word on this connection has left.
+  if (note->header.kind == Kind::leave_agreed) core.doom(*note->connection, "closed by agreement");
   core.note_ended();
 }
 
@@ -108,7 +110,7 @@ void on_note_ended(void* request, ucs_status_t status, void* argument) {
 void send_note(const std::shared_ptr<Connection>& connection, const Header& header,
                std::vector<std::byte> payload) {
   Core& core = connection->core;
-  if (connection->endpoint.get() == nullptr) return;
+  if (!connection->can_send()) return;
   auto note = std::make_unique<Note>(Note{connection, header, std::move(payload)});
   note->header.body_bytes = static_cast<std::uint32_t>(note->payload.size());
   if (!note->payload.empty()) note->header.flags = body_in_payload;
@@ -128,6 +130,38 @@ void send_note(const std::shared_ptr<Connection>& connection, const Header& head
                       note->payload.data(), note->payload.size(), &params);
   Note* const sent = note.release();  // on_note_ended's from here on
   if (!UCS_PTR_IS_PTR(request)) on_note_ended(nullptr, UCS_PTR_RAW_STATUS(request), sent);
+}
+
+namespace {
+
+struct Refusal {
+  Core& core;
+  Header header;
+};
+
+void on_refusal_ended(void* request, ucs_status_t, void* argument) {
+  const std::unique_ptr<Refusal> refusal(static_cast<Refusal*>(argument));
+  if (request != nullptr) ucp_request_free(request);
+  refusal->core.note_ended();
+}
+
+}  // namespace
+
+void send_refusal(Core& core, ucp_ep_h endpoint, std::uint64_t connection) {
+  auto refusal = std::make_unique<Refusal>(Refusal{core, Header{}});
+  refusal->header.kind = Kind::refused;
+  refusal->header.connection = connection;
+  ucp_request_param_t params{};
+  params.op_attr_mask =
+      UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+  params.flags = UCP_AM_SEND_FLAG_EAGER;
+  params.cb.send = &on_refusal_ended;
+  params.user_data = refusal.get();
+  core.note_started();
+  void* request = ucp_am_send_nbx(endpoint, am_id, &refusal->header, sizeof refusal->header,
+                                  nullptr, 0, &params);
+  Refusal* const sent = refusal.release();  // on_refusal_ended's from here on
+  if (!UCS_PTR_IS_PTR(request)) on_refusal_ended(nullptr, UCS_PTR_RAW_STATUS(request), sent);
 }
 
 }  // namespace benchfs::peer

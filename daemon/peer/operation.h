@@ -61,4 +61,7 @@ class Operation {
 void send_note(const std::shared_ptr<Connection>& connection, const Header& header,
                std::vector<std::byte> payload = {});
 
+// Tells a stranger, in the callback that names its endpoint, that its hello was refused.
+void send_refusal(Core& core, ucp_ep_h endpoint, std::uint64_t connection);
+
 }  // namespace benchfs::peer

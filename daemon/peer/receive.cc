@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "daemon/peer/core.h"
+#include "daemon/peer/operation.h"
 
 namespace benchfs::peer {
 namespace {
@@ -25,7 +26,7 @@ std::size_t control_body_bytes(Kind kind) {
 // Whether lengths and fields agree with each other and with what UCX delivered.
 bool well_formed(const Header& header, std::size_t inline_bytes, std::size_t payload_bytes,
                  bool rendezvous) {
-  if (header.kind < Kind::challenge || header.kind > Kind::gone) return false;
+  if (header.kind < Kind::challenge || header.kind > Kind::refused) return false;
   if (header.reserved != 0 || (header.flags & ~body_in_payload) != 0) return false;
   const bool in_payload = (header.flags & body_in_payload) != 0;
   if (inline_bytes != (in_payload ? 0 : header.body_bytes)) return false;
@@ -62,9 +63,8 @@ ucs_status_t Core::receive(std::span<const std::byte> head, void* payload,
   }
 
   const auto found = by_number_.find(header.connection);
-  if (found == by_number_.end()) {  // mostly the last words on a connection closed meanwhile
-    ++statistics_.messages_unknown;
-    close_stranger(param);
+  if (found == by_number_.end()) {
+    receive_unknown(header, param);
     return UCS_OK;
   }
   Connection& connection = *found->second;
@@ -111,20 +111,30 @@ ucs_status_t Core::receive_hello(const Header& header, std::span<const std::byte
     return refuse(param, "malformed hello");
   if (hellos_waiting_ + early_hellos_.size() >= hellos_waiting_max)
     return refuse(param, "too many hellos");
+  if ((param.recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) == 0)
+    return refuse(param, "malformed hello");
   std::vector<std::byte> bytes(payload.begin(), payload.end());
   if (!started_) {
-    early_hellos_.push_back(std::move(bytes));
+    early_hellos_.push_back(Message{.connection = nullptr,
+                                    .header = header,
+                                    .body = std::move(bytes),
+                                    .endpoint = param.reply_ep});
     return UCS_OK;
   }
   // Here and not later: only now is there an endpoint to close for sure.
   const auto verified = verify_hello(identity_, bytes);
   if (!verified.ok()) {
-    return refuse(param, verified.error() == Error(EPERM)
-                             ? "a hello of another instance, or without this one's secret"
-                             : "malformed hello");
+    if (verified.error() == Error(EBADMSG)) return refuse(param, "malformed hello");
+    Hello hello;
+    std::memcpy(&hello, bytes.data(), sizeof hello);
+    send_refusal(*this, param.reply_ep, hello.connection);
+    return refuse(param, "a hello of another instance, or without this one's secret");
   }
   ++hellos_waiting_;
-  inbox_.push_back(Message{.connection = nullptr, .header = header, .body = std::move(bytes)});
+  inbox_.push_back(Message{.connection = nullptr,
+                           .header = header,
+                           .body = std::move(bytes),
+                           .endpoint = param.reply_ep});
   return UCS_OK;
 }
 
@@ -161,8 +171,19 @@ ucs_status_t Core::receive_answer(Connection& connection, const Header& header,
   return rendezvous ? UCS_INPROGRESS : UCS_OK;
 }
 
-// From somebody who proved nothing: its connection is closed, if UCX says which that is and it is
-// not one of ours (which fails by itself when it is no good).
+// Mostly the last words on a connection closed meanwhile. But a peer that still asks on one that
+// failed here does not know of it: it is told by a new hello. (Only that peer knows the number.)
+void Core::receive_unknown(const Header& header, const ucp_am_recv_param_t& param) {
+  ++statistics_.messages_unknown;
+  const auto found = failed_here_.find(header.connection);
+  if (found == failed_here_.end()) return close_stranger(param);
+  if (header.kind != Kind::ping && header.kind != Kind::request) return;
+  greet_again_.push_back(found->second);
+  failed_here_.erase(found);
+}
+
+// From somebody who proved nothing. UCX drops what else comes by an endpoint that is closed; which
+// one that is it says only if the sender wished it to.
 ucs_status_t Core::refuse(const ucp_am_recv_param_t& param, std::string_view why) {
   const std::uint64_t count = ++statistics_.messages_refused;
   if (std::has_single_bit(count))  // a stranger must not fill the log
@@ -173,13 +194,21 @@ ucs_status_t Core::refuse(const ucp_am_recv_param_t& param, std::string_view why
 
 void Core::close_stranger(const ucp_am_recv_param_t& param) {
   if ((param.recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) == 0) return;
-  for (const auto& connection : connections_)
-    if (connection->endpoint.get() == param.reply_ep) return;
+  for (const auto& connection : connections_) {
+    if (connection->endpoint.get() != param.reply_ep) continue;
+    if (connection->state == State::proving)
+      doom(*connection, "it sent something else than the hello asks for");
+    return;
+  }
   close_endpoint(param.reply_ep);
   looks_left_ = looks_after_close;
 }
 
 void Core::handle_inbox() {
+  for (const std::uint32_t rank : std::exchange(greet_again_, {})) {
+    const Link& link = links_[rank];
+    if (!closing_ && !link.current && !link.candidate) (void)greet(rank);
+  }
   while (!inbox_.empty()) {
     Message message = std::move(inbox_.front());
     inbox_.pop_front();
@@ -190,7 +219,7 @@ void Core::handle_inbox() {
 void Core::handle(Message message) {
   if (message.header.kind == Kind::hello) {
     --hellos_waiting_;
-    return handle_hello(message.body);
+    return handle_hello(message.body, message.endpoint);
   }
   const auto connection = message.connection;
   if (connection->state == State::dead || connection->state == State::left) return drop(message);
@@ -199,6 +228,9 @@ void Core::handle(Message message) {
   const Kind kind = message.header.kind;
   if (connection->state == State::greeting && kind == Kind::challenge)
     return handle_challenge(connection, message.body);
+  if (connection->state == State::greeting && kind == Kind::refused)
+    return fail(connection,
+                "it refused the hello: it is of another instance, or has another secret");
   if (connection->state == State::proving && kind == Kind::proof)
     return handle_proof(connection, message.body);
   if (!connection->usable()) {

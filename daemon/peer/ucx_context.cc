@@ -49,9 +49,10 @@ void release_signals() {
   }
 }
 
-// Until a peer is connected UCX's own lines only repeat what ours says.
-void log_level(const char* level) {
-  if (!library_asked("LOG_LEVEL")) ucs_global_opts_set_value("LOG_LEVEL", level);
+// Every status of UCX ends in a line of ours or in an errno; its own errors, one at each attempt to
+// reach a peer that is down, would only repeat it.
+void quiet_log() {
+  if (!library_asked("LOG_LEVEL")) ucs_global_opts_set_value("LOG_LEVEL", "fatal");
 }
 
 // Nobody here listens to changes of mappings. UCX has patched mmap and its like in libc when it was
@@ -78,7 +79,9 @@ constexpr Default defaults[] = {
 }  // namespace
 
 std::string UcxContext::devices_text() {
-  return environment_text("BENCHFS_UCX_NET_DEVICES") + ", " + environment_text("UCX_NET_DEVICES");
+  const char* devices = asked("NET_DEVICES");
+  return devices != nullptr ? std::string(" by the devices that UCX_NET_DEVICES names: ") + devices
+                            : std::string();
 }
 
 Result<UcxContext> UcxContext::create(std::string& why) {
@@ -90,7 +93,7 @@ Result<UcxContext> UcxContext::create(std::string& why) {
   }
   release_signals();
   no_memory_events();
-  log_level("fatal");
+  quiet_log();
 
   const char* transports = asked("TLS") != nullptr ? asked("TLS") : default_transports;
   UcxContext context;
@@ -104,12 +107,12 @@ Result<UcxContext> UcxContext::create(std::string& why) {
     if (status == UCS_OK) status = context.open(*config);
     ucp_config_release(config);
   }
-  log_level("error");
   if (status == UCS_OK) return context;
 
   why = std::string("Failed to create UCX context: ") + ucs_status_string(status) +
         " (transports tried: " + transports + "; " + environment_text("BENCHFS_UCX_TLS") + ", " +
-        environment_text("UCX_TLS") + ", " + devices_text() +
+        environment_text("UCX_TLS") + ", " + environment_text("BENCHFS_UCX_NET_DEVICES") + ", " +
+        environment_text("UCX_NET_DEVICES") +
         "); set BENCHFS_UCX_TLS to transports this host has (ucx_info -d lists them; tcp works "
         "wherever a network interface is up), or unset these variables";
   return error_of(status);

@@ -62,7 +62,8 @@ class Rendezvous {
   virtual void leave_record(const NodeRecord& own) = 0;
   // Returns when all ranks have come as far as `state`, which becomes own.state.
   virtual void barrier(NodeRecord& own, NodeState state, const Patience& patience) = 0;
-  // Leaves PMIx or MPI, so that their launcher does not take the loss of one rank for that of all.
+  // Leaves PMIx or MPI, also after a failure, so that their launcher does not take the loss of one
+  // rank for that of all.
   virtual void finalize() = 0;
 };
 

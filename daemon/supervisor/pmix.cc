@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <utility>
 
 #include "common/sys.h"
 #include "daemon/supervisor/file_rendezvous.h"
@@ -24,7 +25,8 @@ namespace {
 constexpr const char* record_key = "benchfs.node";
 constexpr const char* secret_key = "benchfs.secret";
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::int64_t look_around_ns = 50 * ms;
+constexpr std::int64_t word_patience_ns = 1000 * ms;
+constexpr std::int64_t look_around_ns = 20 * ms;
 // From then on ranks that wait leave their record in the registry, so that a time-out can name the
 // others. A start without trouble is over by then and has written nothing twice.
 constexpr std::int64_t mark_after_ns = 2000 * ms;
@@ -98,6 +100,8 @@ class PmixRendezvous final : public Rendezvous {
   void connect(NodeRecord& own, const Patience& patience) override {
     const pmix_status_t status = PMIx_Init(&self_, nullptr, 0);
     if (status != PMIX_SUCCESS) throw failed("PMIx_Init", status);
+    connected_ = true;
+    patience.check();
     if (self_.rank != place_.rank)
       throw StartFailure(exit_code::other, "PMIx says rank " + std::to_string(self_.rank) +
                                                ", PMIX_RANK " + std::to_string(place_.rank) +
@@ -166,7 +170,9 @@ class PmixRendezvous final : public Rendezvous {
     if (state == NodeState::open) registry_.publish(own, Registry::Sync::no);
   }
 
-  void finalize() override { PMIx_Finalize(nullptr, 0); }
+  void finalize() override {
+    if (std::exchange(connected_, false)) PMIx_Finalize(nullptr, 0);
+  }
 
  private:
   void put(const char* key, std::span<const std::byte> bytes) {
@@ -227,6 +233,7 @@ class PmixRendezvous final : public Rendezvous {
       if (pending->done) break;
       guard.unlock();
       registry_.throw_failure(own.launch_id);
+      patience.check();
       const std::int64_t now_ns = sys::now_ns();
       if (!marked && now_ns > mark_ns) {
         NodeRecord mark = own;
@@ -237,7 +244,15 @@ class PmixRendezvous final : public Rendezvous {
       if (now_ns > patience.deadline_ns) throw_timeout(own, state, patience);
       guard.lock();
     }
-    if (pending->status != PMIX_SUCCESS) throw failed("PMIx_Fence", pending->status);
+    if (pending->status == PMIX_SUCCESS) return;
+    // A rank has left, and its word may still be on its way through a shared filesystem.
+    const std::int64_t word_ns = sys::now_ns() + word_patience_ns;
+    while (sys::now_ns() < word_ns) {
+      registry_.throw_failure(own.launch_id);
+      patience.check();
+      pending->changed.wait_for(guard, std::chrono::nanoseconds(look_around_ns));
+    }
+    throw failed("PMIx_Fence", pending->status);
   }
 
   [[noreturn]] void throw_timeout(const NodeRecord& own, NodeState state,
@@ -260,6 +275,7 @@ class PmixRendezvous final : public Rendezvous {
   Place place_;
   Registry& registry_;
   pmix_proc_t self_{};
+  bool connected_ = false;
 };
 
 }  // namespace

@@ -29,6 +29,7 @@ Starter::Starter(Parts parts, NodeRecord own, Identity identity, bool registry_c
       patience_(std::move(patience)),
       finished_fd_(::eventfd(0, EFD_CLOEXEC)),
       known_own_(own_) {
+  patience_.given_up = [this] { return cancelled_.load(); };
   if (!finished_fd_) throw StartFailure(exit_code::other, "No eventfd: " + describe(Error::last()));
 }
 
@@ -55,9 +56,13 @@ std::optional<StartFailure> Starter::join() {
   return failure_;
 }
 
-void Starter::cancel() {
-  const std::lock_guard guard(mutex_);
+void Starter::cancel(std::int64_t deadline_ns) {
+  std::unique_lock guard(mutex_);
   cancelled_ = true;
+  changed_.notify_all();
+  if (!thread_.joinable()) return;
+  const auto rest = std::chrono::nanoseconds(deadline_ns - sys::now_ns());
+  changed_.wait_for(guard, rest, [&] { return finished_; });
 }
 
 NodeRecord Starter::own() const {
@@ -78,6 +83,12 @@ void Starter::run() noexcept {
   } catch (const std::exception& error) {
     failure_.emplace(exit_code::other, error.what());
   }
+  if (failure_) parts_.rendezvous.finalize();
+  {
+    const std::lock_guard guard(mutex_);
+    finished_ = true;
+    changed_.notify_all();
+  }
   const std::uint64_t one = 1;
   while (sys::write(finished_fd_.get(), &one, sizeof one) == -EINTR) {
   }
@@ -86,7 +97,9 @@ void Starter::run() noexcept {
 void Starter::await_worker(const bool& flag, const char* what) {
   std::unique_lock guard(mutex_);
   const auto rest = std::chrono::nanoseconds(patience_.deadline_ns - sys::now_ns());
-  if (!changed_.wait_for(guard, rest, [&] { return flag; }))
+  const bool told = changed_.wait_for(guard, rest, [&] { return flag || cancelled_; });
+  patience_.check();
+  if (!told)
     throw StartFailure(exit_code::worker, "The worker of rank " + std::to_string(own_.rank) +
                                               " on host " + own_.host_name + " did not " + what +
                                               " within " + std::to_string(patience_.timeout_s) +
@@ -128,13 +141,13 @@ void Starter::start() {
     host.size = own_.size;
     host.local_ranks = here;
     const std::lock_guard guard(mutex_);
-    if (cancelled_) return;
+    patience_.check();
     parts_.data.write_host(host);
   }
   // Whoever sees `ready` may count on the host records.
   rendezvous.barrier(own_, NodeState::open, patience_);
-  if (own_.rank == 0) registry.mark_ready(own_);
   rendezvous.finalize();
+  if (own_.rank == 0) registry.mark_ready(own_);
   note_own();
 }
 

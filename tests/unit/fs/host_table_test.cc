@@ -1,0 +1,155 @@
+#include "common/host_table.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vector>
+
+namespace benchfs {
+namespace {
+
+class HostTables : public testing::Test {
+ protected:
+  HostTables() {
+    void* const memory = mmap(nullptr, sizeof(HostTable), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    table = static_cast<HostTable*>(memory);
+    table->magic = HostTable::magic_value;
+  }
+  ~HostTables() override { munmap(table, sizeof(HostTable)); }
+
+  std::uint32_t live_slots() const {
+    std::uint32_t live = 0;
+    for (const OpenSlot& slot : table->slots) live += slot.refs.load() != 0 ? 1 : 0;
+    return live;
+  }
+  // What the leader does with what was closed.
+  std::uint32_t release_all() {
+    std::uint32_t opens = 0;
+    std::uint32_t entry = table->take_releases();
+    while (entry != 0) {
+      const std::uint32_t next = table->entries[entry].next_release;
+      const std::uint32_t granted = table->begin_release(self, entry);
+      opens += granted;
+      if (granted != 0) table->end_release(self, entry);
+      entry = next;
+    }
+    return opens;
+  }
+
+  HostTable* table;
+  const ProcessId self = process_id(getpid());
+};
+
+TEST_F(HostTables, PositionMeansTheSlotOnlyWhileItLives) {
+  ProcessRecord* const record = table->record_of(self, true);
+  const std::uint32_t slot = table->take_slot(self, *record);
+  const std::uint64_t position = table->position(slot);
+  EXPECT_EQ(table->slot_at(position), slot);
+  EXPECT_LT(position, std::uint64_t{1} << 43);
+  EXPECT_EQ(table->slot_at(position + 1), 0u);
+  EXPECT_EQ(table->slot_at(0), 0u);
+  table->drop_slot(self, *record, slot);
+  EXPECT_EQ(table->slot_at(position), 0u);
+  EXPECT_EQ(table->take_slot(self, *record), slot);
+  EXPECT_EQ(table->slot_at(position), 0u) << "the check bits must have changed";
+}
+
+TEST_F(HostTables, DeadSlotCannotBeHeld) {
+  ProcessRecord* const record = table->record_of(self, true);
+  ProcessRecord* const other = table->record_of(self + 1, true);
+  const std::uint32_t slot = table->take_slot(self, *record);
+  EXPECT_TRUE(table->hold(*other, slot));
+  EXPECT_TRUE(table->hold(*other, slot)) << "once more is no second reference";
+  EXPECT_EQ(table->slots[slot].refs.load(), 2u);
+  table->drop_slot(self, *record, slot);
+  table->drop_slot(self, *other, slot);
+  EXPECT_FALSE(table->hold(*other, slot));
+  EXPECT_FALSE(table->holds(*other, slot));
+}
+
+TEST_F(HostTables, ChildHoldsWhatItsParentDidAndIsFoundByPid) {
+  ProcessRecord* const record = table->record_of(self, true);
+  const std::uint32_t slot = table->take_slot(self, *record);
+  ProcessRecord* const child = table->fork_record(self, *record);
+  ASSERT_NE(child, nullptr);
+  ASSERT_NE(child, record);
+  EXPECT_EQ(table->slots[slot].refs.load(), 2u);
+  child->process.store(4242);  // the parent knows the pid alone
+  const ProcessId full = 4242 | ProcessId{77} << 32;
+  EXPECT_EQ(table->record_of(full, false), child);
+  EXPECT_EQ(child->process.load(), full);
+  table->drop_slot(self, *record, slot);
+  EXPECT_EQ(table->slots[slot].refs.load(), 1u);
+  EXPECT_FALSE(table->drop_record(self, *child));
+  EXPECT_EQ(live_slots(), 0u);
+}
+
+TEST_F(HostTables, LastCloseAsksForOneReleaseOfAllOpens) {
+  ProcessRecord* const record = table->record_of(self, true);
+  std::vector<std::uint32_t> slots;
+  for (int i = 0; i < 3; ++i) {
+    slots.push_back(table->take_slot(self, *record));
+    table->slots[slots.back()].entry.store(table->opened(self, 99, 1, true, 10));
+  }
+  EXPECT_EQ(table->drop_slot(self, *record, slots[0]), 0u);
+  EXPECT_EQ(table->drop_slot(self, *record, slots[1]), 0u);
+  EXPECT_NE(table->drop_slot(self, *record, slots[2]), 0u);
+  EXPECT_EQ(release_all(), 3u);
+  EXPECT_EQ(table->find(self, 99), 0u);
+}
+
+// Processes open, fork, close and are killed in the middle; nothing may be left, nothing shared.
+TEST_F(HostTables, SurvivesManyProcesses) {
+  constexpr int processes = 6;
+  std::vector<pid_t> children;
+  for (int p = 0; p < processes; ++p) {
+    const pid_t child = fork();
+    if (child != 0) {
+      children.push_back(child);
+      continue;
+    }
+    const ProcessId me = process_id(getpid());
+    ProcessRecord* const record = table->record_of(me, true);
+    for (int round = 0; round < 3000; ++round) {
+      const std::uint32_t slot = table->take_slot(me, *record);
+      if (slot == 0) _exit(1);
+      if (table->slots[slot].refs.load() != 1) _exit(2);
+      const auto inode = static_cast<std::uint64_t>(round % 7 + 1);
+      table->slots[slot].inode.store(inode);
+      table->slots[slot].entry.store(table->opened(me, inode, 1, false, 0));
+      if (round % 64 == 0) {
+        ProcessRecord* const forked = table->fork_record(me, *record);
+        if (forked == nullptr || !table->holds(*forked, slot)) _exit(3);
+        table->drop_record(me, *forked);
+      }
+      if (table->slots[slot].inode.load() != inode) _exit(4);
+      if (p != 0 || round % 2 == 0) table->drop_slot(me, *record, slot);
+    }
+    if (p == 1) raise(SIGKILL);
+    if (p != 0) table->drop_record(me, *record);
+    _exit(0);  // the first one leaves half of its slots to be dropped for it
+  }
+  for (std::size_t p = 0; p < children.size(); ++p) {
+    int status = 0;
+    ASSERT_EQ(waitpid(children[p], &status, 0), children[p]);
+    if (p != 1) {
+      EXPECT_EQ(status, 0) << "process " << p;
+    }
+  }
+  for (std::uint32_t i = 0; i < table->process_high.load(); ++i) {
+    ProcessRecord& record = table->processes[i];
+    if (record.process.load() == 0) continue;
+    EXPECT_FALSE(is_alive(record.process.load()));
+    table->drop_record(self, record);
+  }
+  EXPECT_EQ(live_slots(), 0u);
+  EXPECT_EQ(release_all(), processes * 3000u);
+  for (std::uint64_t inode = 1; inode <= 7; ++inode) EXPECT_EQ(table->find(self, inode), 0u);
+}
+
+}  // namespace
+}  // namespace benchfs
