@@ -20,7 +20,7 @@ namespace benchfs {
 namespace {
 
 constexpr std::int64_t second_ns = 1'000'000'000;
-constexpr std::int64_t stop_patience_ns = second_ns / 2;  // for answers in flight
+constexpr std::int64_t stop_patience_ns = second_ns / 5;  // for answers in flight
 constexpr int exit_storage = 7;
 constexpr int exit_network = 8;
 constexpr int exit_other = 10;
@@ -232,8 +232,8 @@ Task<int> Worker::end(Worker& worker, std::int64_t drain_until_ns, bool tell_pee
   }
   worker.channel_->close();
   const std::int64_t deadline = sys::now_ns() + stop_patience_ns;
-  // This task is the one that stays.
-  while (loop.spawned() > 1 && sys::now_ns() < deadline) co_await loop.sleep(2'000'000);
+  while (worker.channel_->in_flight() + worker.server_->answering != 0 && sys::now_ns() < deadline)
+    co_await loop.sleep(1'000'000);
   const Status ended = co_await worker.peers_->shutdown(sys::now_ns() + stop_patience_ns);
   if (!ended.ok()) log::debug("peer channel: {}", ended.error());
   if (!worker.control_.send(control::Done{}).ok()) log::debug("the supervisor is gone");

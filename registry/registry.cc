@@ -160,12 +160,13 @@ Registry::Registry(std::string directory)
                                       "), where all hosts see it")) {
   char resolved[PATH_MAX];
   if (::realpath(directory_.c_str(), resolved) != nullptr) directory_ = resolved;
-  old_failed_ = failed_file();
 }
 
-std::pair<std::uint64_t, std::int64_t> Registry::failed_file() const {
+void Registry::ignore_old_failure() { old_failed_ = file_since(failed_name); }
+
+std::pair<std::uint64_t, std::int64_t> Registry::file_since(const std::string& name) const {
   struct stat there {};
-  if (::fstatat(dir_.get(), failed_name, &there, AT_SYMLINK_NOFOLLOW) != 0) return {};
+  if (::fstatat(dir_.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) return {};
   return {there.st_ino, there.st_mtim.tv_sec * 1'000'000'000LL + there.st_mtim.tv_nsec};
 }
 
@@ -473,7 +474,7 @@ Identity Registry::await_identity(const NodeRecord& own, const Patience& patienc
       }
     }
     // Until rank 0 has tidied up, the word of an earlier start of the same name may lie there.
-    if (failed_file() != old_failed_) throw_failure(own.launch_id);
+    if (file_since(failed_name) != old_failed_) throw_failure(own.launch_id);
     patience.check();
   } while (backoff.pause(patience.deadline_ns));
   throw StartFailure(exit_code::peers, timeout_line({0}, NodeState::joined, own, patience));
@@ -505,7 +506,8 @@ bool Registry::mark_failed(NodeRecord own, const StartFailure& failure_here) noe
   try {
     const std::lock_guard guard(writing_);
     if (withdrawn_ || foreign_) return true;
-    const auto earlier = failed_file() != old_failed_ ? failure(own.launch_id) : std::nullopt;
+    const auto earlier =
+        file_since(failed_name) != old_failed_ ? failure(own.launch_id) : std::nullopt;
     if (earlier) return !is_told(*earlier);
     own.state = NodeState::failed;
     own.exit_code = static_cast<std::uint32_t>(failure_here.code());
@@ -517,11 +519,15 @@ bool Registry::mark_failed(NodeRecord own, const StartFailure& failure_here) noe
                Sync::no);
     if (::linkat(dir_.get(), mine.c_str(), dir_.get(), failed_name, 0) == 0) {
       ::unlinkat(dir_.get(), mine.c_str(), 0);
-    } else if (const auto told =
-                   failed_file() != old_failed_ ? failure(own.launch_id) : std::nullopt) {
+    } else if (::renameat2(dir_.get(), mine.c_str(), dir_.get(), failed_name, RENAME_EXCHANGE) ==
+               0) {
+      // Now ours stands there, and under our name what we found.
+      const auto told =
+          file_since(mine) != old_failed_ ? failure_in(mine, own.launch_id) : std::nullopt;
+      if (told) ::renameat2(dir_.get(), mine.c_str(), dir_.get(), failed_name, RENAME_EXCHANGE);
       ::unlinkat(dir_.get(), mine.c_str(), 0);
-      failed_ = false;
-      return !is_told(*told);
+      if (told) failed_ = false;
+      if (told) return !is_told(*told);
     } else {
       ::renameat(dir_.get(), mine.c_str(), dir_.get(), failed_name);
     }
@@ -532,7 +538,12 @@ bool Registry::mark_failed(NodeRecord own, const StartFailure& failure_here) noe
 }
 
 std::optional<StartFailure> Registry::failure(std::uint64_t launch_id) const {
-  const auto bytes = read_file(failed_name, line_bytes_max);
+  return failure_in(failed_name, launch_id);
+}
+
+std::optional<StartFailure> Registry::failure_in(const std::string& name,
+                                                 std::uint64_t launch_id) const {
+  const auto bytes = read_file(name, line_bytes_max);
   if (!bytes) return std::nullopt;
   std::string_view line(reinterpret_cast<const char*>(bytes->data()), bytes->size());
   line = line.substr(0, line.find('\n'));

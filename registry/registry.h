@@ -96,6 +96,9 @@ class Registry {
   // Throws it.
   void throw_failure(std::uint64_t launch_id) const;
 
+  // For launch ids that may come again: what `failed` says now is not of this start.
+  void ignore_old_failure();
+
   // The ranks without a record of this launch in this state.
   std::vector<std::uint32_t> missing(const NodeRecord& own, NodeState state) const;
   // The line of a time-out for `ranks`.
@@ -116,7 +119,8 @@ class Registry {
   std::optional<std::vector<std::byte>> read_file(const std::string& name,
                                                   std::size_t bytes_max) const;
   std::optional<NodeRecord> read_any(std::uint32_t rank) const;
-  std::pair<std::uint64_t, std::int64_t> failed_file() const;
+  std::pair<std::uint64_t, std::int64_t> file_since(const std::string& name) const;
+  std::optional<StartFailure> failure_in(const std::string& name, std::uint64_t launch_id) const;
   std::vector<NodeRecord> await(std::vector<std::uint32_t> ranks, const NodeRecord& own,
                                 NodeState state, const Patience& patience) const;
 
@@ -124,7 +128,7 @@ class Registry {
   Fd dir_;
   Fd lock_;
   mutable std::mutex writing_;
-  // `failed` as it was found: which file, and since when.
+  // `failed` to be ignored: which file, and since when.
   std::pair<std::uint64_t, std::int64_t> old_failed_;
   bool withdrawn_ = false;
   bool published_ = false;

@@ -8,7 +8,9 @@ namespace benchfs {
 namespace {
 
 Task<int> tell(Server& server, std::uint32_t rank, wire::Stop message) {
+  ++server.answering;
   co_await server.ask(rank, message);  // a rank that is gone needs no telling
+  --server.answering;
   co_return 0;
 }
 

@@ -51,6 +51,7 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
 
 Task<int> Server::serve_peer(PeerCall call) {
   ++counters.peer_requests;
+  ++answering;
   const auto envelope = wire::parse<wire::Envelope>(call.body());
   Answer answer{Error(EBADMSG)};
   std::vector<std::byte> outgoing;  // bulk of a read
@@ -85,6 +86,7 @@ Task<int> Server::serve_peer(PeerCall call) {
   std::ranges::copy(answer.body, message.begin() + sizeof head);
   const Status sent =
       co_await call.reply(std::move(message), std::span(outgoing).first(outgoing_bytes));
+  --answering;
   co_return sent.ok() ? 0 : -sent.error().code();
 }
 

@@ -112,7 +112,8 @@ class Server {
   Namespace names;
   Counters counters;
   std::uint64_t next_session = 0;
-  AsyncMutex rename_ticket;  // rank 0's
+  std::uint32_t answering = 0;  // requests of peers, and orders to them, under way
+  AsyncMutex rename_ticket;     // rank 0's
 };
 
 // The whole protocol: one row an operation (routes.cc).

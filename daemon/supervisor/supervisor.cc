@@ -85,6 +85,7 @@ void Supervisor::prepare() {
   }
 
   registry_ = std::make_unique<Registry>(settings_.registry_dir);
+  if (place_.kind != Bootstrap::pmix) registry_->ignore_old_failure();
   // Before anything is made or wiped. Where nothing names this start yet, MPI has to be asked
   // first.
   const bool claim_now = own.launch_id != 0 || place_.kind == Bootstrap::single;
