@@ -121,16 +121,16 @@ class Servers:
             self.process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             end_group(self.process)
-        # mpirun may end first; the ranks have sessions of their own, so wait for each.
+        # mpirun may end before its ranks, which need not be of its process group.
         deadline = time.monotonic() + END_TIMEOUT_S
         for pid, started in pids:
-            while start_time(pid) == started:
-                if time.monotonic() > deadline:
-                    os.kill(pid, signal.SIGKILL)
+            while start_time(pid) == started and time.monotonic() < deadline:
                 time.sleep(0.005)
+            if start_time(pid) == started:
+                os.kill(pid, signal.SIGKILL)
 
     def pids(self):
-        """(pid, start time) of the servers: descendants of our mpirun, by name."""
+        """(pid, start time) of the servers: all descendants of our mpirun."""
         children = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
@@ -141,8 +141,7 @@ class Servers:
         while queue:
             for child in children.get(queue.pop(), []):
                 queue.append(child)
-                if comm(child) == "benchfsd_mpi":
-                    found.append((child, start_time(child)))
+                found.append((child, start_time(child)))
         return found
 
     def client_environment(self):
@@ -167,10 +166,3 @@ def start_time(pid):
     fields = stat_fields(pid)
     return None if fields is None or fields[0] == "Z" else fields[19]
 
-
-def comm(pid):
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

@@ -174,16 +174,21 @@ def is_memory(device):
                           stdout=subprocess.PIPE, check=False).stdout.strip() in ("tmpfs", "ramfs")
 
 
-def cpu_and_switches(pids):
-    """Nanoseconds on a core, and context switches, of all their threads."""
-    nanoseconds = switches = 0
+def threads(pids):
+    """Nanoseconds on a core and context switches of each thread."""
+    result = {}
     for pid, _ in pids:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="utf-8") as file:
-                nanoseconds += int(file.read().split()[0])
-            with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
-                switches += sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
-    return nanoseconds, switches
+            place = f"/proc/{pid}/task/{thread}"
+            try:
+                with open(f"{place}/schedstat", encoding="utf-8") as file:
+                    nanoseconds = int(file.read().split()[0])
+                with open(f"{place}/status", encoding="utf-8") as file:
+                    switches = sum(int(line.split()[1]) for line in file if "ctxt_sw" in line)
+            except FileNotFoundError:  # one of the start that has just ended
+                continue
+            result[pid, thread] = nanoseconds, switches
+    return result
 
 
 def memory_mib(pid):
@@ -209,12 +214,12 @@ def measure_idle(arguments, running, side):
             raise servers.Failure("idle clients: " + holder.stderr.read().strip())
         pids = running.pids()
         time.sleep(1)  # what the connecting left to do is not what idling costs
-        nanoseconds, switches = cpu_and_switches(pids)
+        before = threads(pids)
         began = time.monotonic()
         progress(f"idle: {IDLE_CLIENTS} clients, {arguments.idle_seconds} s")
         time.sleep(arguments.idle_seconds)
         seconds = time.monotonic() - began
-        nanoseconds_after, switches_after = cpu_and_switches(pids)
+        after = threads(pids)
         memory = [memory_mib(pid) for pid, _ in pids]
         holder.communicate(timeout=servers.END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -223,9 +228,11 @@ def measure_idle(arguments, running, side):
         if holder.returncode is None:
             servers.end_group(holder)
     side.remove("idle")
+    nanoseconds, switches = (sum(after[thread][part] - before.get(thread, (0, 0))[part]
+                                 for thread in after) for part in (0, 1))
     return {"clients": IDLE_CLIENTS, "seconds": seconds, "servers": len(pids),
-            "cpu_percent": 100e-9 * (nanoseconds_after - nanoseconds) / seconds,
-            "switches_per_second": (switches_after - switches) / seconds,
+            "cpu_percent": 100e-9 * nanoseconds / seconds,
+            "switches_per_second": switches / seconds,
             "rss_mib": max(parts.get("VmRSS", 0) for parts in memory), "memory": memory,
             "goal_cpu_percent": IDLE_CPU_PERCENT_MAX, "goal_rss_mib": IDLE_RSS_MIB_MAX}
 

@@ -146,14 +146,16 @@ const NodeRecord& reachable_here(const Instance& instance, int code) {
   const NodeRecord* known = nullptr;
   for (const auto& record : instance.ranks)
     if (record && instance.is_here(*record) && known == nullptr) known = &*record;
-  if (known != nullptr)
+  // A start that failed leaves the record of the rank that told why.
+  const bool served = known != nullptr && known->state != NodeState::failed;
+  if (!served && !instance.failure.empty())
+    throw Failure(code,
+                  "The servers of " + instance.registry + " did not start: " + instance.failure);
+  if (served)
     throw Failure(code, "The servers of " + instance.registry + " on this host have died (rank " +
                             std::to_string(known->rank) + ", pid " +
                             std::to_string(pid_of(known->supervisor)) +
                             " is gone): start them again");
-  if (!instance.failure.empty())
-    throw Failure(code,
-                  "The servers of " + instance.registry + " did not start: " + instance.failure);
   if (instance.empty())
     throw Failure(code, "No servers in " + instance.registry +
                             ": start them first (mpirun -n N benchfsd_mpi " + instance.registry +

@@ -159,6 +159,7 @@ void Channel::end(Slot& slot) {
 
 bool Request::add(std::span<const std::byte> bytes) {
   if (bytes.size() > wire::body_bytes_max - length_) return false;
+  if (bytes.empty()) return true;
   std::memcpy(slot_->body.data() + length_, bytes.data(), bytes.size());
   length_ += static_cast<std::uint32_t>(bytes.size());
   return true;

@@ -36,11 +36,13 @@ ChunkCache::Entry* ChunkCache::set_of(std::uint64_t inode, std::uint64_t chunk) 
 
 // A number that others could have replaced is recognised by its file position, which nobody moves:
 // all our transfers name their offset.
-bool ChunkCache::still_ours(const Entry& entry) const {
+bool ChunkCache::still_ours(Entry& entry) const {
   const std::int64_t position = entry.position.load(std::memory_order_relaxed);
-  if (position == 0) return true;
+  if (position == 0 || entry.seen.checked()) return true;
   const int fd = static_cast<int>(entry.fd.load(std::memory_order_relaxed)) - 1;
-  return sys::lseek(fd, 0, SEEK_CUR) == position;
+  if (sys::lseek(fd, 0, SEEK_CUR) != position) return false;
+  entry.seen.note();
+  return true;
 }
 
 ChunkCache::Pin ChunkCache::find(const ChunkKey& key) {
@@ -90,6 +92,7 @@ ChunkCache::Entry* ChunkCache::victim(Entry* set) {
 void ChunkCache::close_entry(Entry& entry) {
   const int fd = static_cast<int>(entry.fd.load(std::memory_order_relaxed)) - 1;
   if (fd >= 0) {
+    entry.seen.forget();
     if (still_ours(entry)) {
       privates_.close(fd);
     } else {
@@ -123,6 +126,7 @@ Result<ChunkCache::Pin> ChunkCache::open(const ChunkKey& key, int directory, boo
     position = position_tag + positions_given_.fetch_add(1, std::memory_order_relaxed);
     if (sys::lseek(pin.fd_, position, SEEK_SET) != position) position = 0;
   }
+  entry->seen.forget();
   entry->position.store(position, std::memory_order_relaxed);
   entry->inode.store(key.inode, std::memory_order_relaxed);
   entry->chunk.store(key.chunk, std::memory_order_relaxed);

@@ -12,6 +12,7 @@
 
 #include "client-preload/fs/lazy_array.h"
 #include "client-preload/fs/private_descriptors.h"
+#include "client-preload/fs/recently.h"
 #include "common/result.h"
 
 namespace benchfs {
@@ -74,11 +75,12 @@ class ChunkCache {
     std::atomic<std::uint64_t> stamp;    // 0: the entry is empty or void
     std::atomic<std::int64_t> position;  // of the descriptor, if it is to be checked
     std::atomic<std::uint32_t> fd;       // number + 1, so that zeroed memory is an empty table
+    Recently seen;                       // as this chunk's descriptor
   };
 
   Entry* set_of(std::uint64_t inode, std::uint64_t chunk);
   Entry* victim(Entry* set);
-  bool still_ours(const Entry& entry) const;
+  bool still_ours(Entry& entry) const;
   void close_entry(Entry& entry);  // held exclusively
   void unpin(Entry& entry) { entry.pins.fetch_sub(1, std::memory_order_release); }
 

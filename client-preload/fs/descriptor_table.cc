@@ -50,14 +50,19 @@ DescriptorTable::~DescriptorTable() {
 std::shared_ptr<OpenFile> DescriptorTable::find(int fd) {
   if (fd < 0) return nullptr;
   if (!cached(fd)) return identify(fd);
-  auto& cell = cells_[static_cast<std::size_t>(fd)];
-  OpenFile* const seen = cell.load(std::memory_order_acquire);
+  Cell& cell = cells_[static_cast<std::size_t>(fd)];
+  OpenFile* const seen = cell.file.load(std::memory_order_acquire);
   if (seen == foreign()) return nullptr;
   if (seen != nullptr) {
     std::shared_ptr<OpenFile> file = seen->self_;
-    if (cell.load(std::memory_order_acquire) == seen &&
-        sys::lseek(fd, 0, SEEK_CUR) == static_cast<off_t>(seen->position_)) [[likely]]
-      return file;
+    if (cell.file.load(std::memory_order_acquire) == seen) {
+      if (cell.seen.checked()) [[likely]]
+        return file;
+      if (sys::lseek(fd, 0, SEEK_CUR) == static_cast<off_t>(seen->position_)) [[likely]] {
+        cell.seen.note();
+        return file;
+      }
+    }
   }
   return identify(fd);
 }
@@ -128,8 +133,9 @@ bool DescriptorTable::set_cell(int fd, OpenFile* file) {
   if (!cached(fd)) {  // counted by nobody: the file stays until the process ends
     return false;
   }
-  OpenFile* const old =
-      cells_[static_cast<std::size_t>(fd)].exchange(file, std::memory_order_acq_rel);
+  Cell& cell = cells_[static_cast<std::size_t>(fd)];
+  cell.seen.forget();
+  OpenFile* const old = cell.file.exchange(file, std::memory_order_acq_rel);
   if (fd > highest_.load(std::memory_order_relaxed)) highest_.store(fd);
   return old != nullptr && old != foreign() && end_use_locked(*old);
 }
@@ -177,7 +183,7 @@ void DescriptorTable::ring(bool needed) {
 
 void DescriptorTable::not_ours(int fd) {
   if (fd < 0 || !cached(fd)) return;
-  auto& cell = cells_[static_cast<std::size_t>(fd)];
+  auto& cell = cells_[static_cast<std::size_t>(fd)].file;
   OpenFile* seen = cell.load(std::memory_order_acquire);
   if (seen == foreign()) return;
   if (seen == nullptr && cell.compare_exchange_strong(seen, foreign())) return;
@@ -191,7 +197,7 @@ void DescriptorTable::not_ours(int fd) {
 
 bool DescriptorTable::closing(int fd) {
   if (fd < 0 || !cached(fd)) return false;
-  auto& cell = cells_[static_cast<std::size_t>(fd)];
+  auto& cell = cells_[static_cast<std::size_t>(fd)].file;
   OpenFile* seen = cell.load(std::memory_order_acquire);
   if (seen == nullptr) {
     if (core_.off() || !looks_like_slot(sys::lseek(fd, 0, SEEK_CUR))) return false;
@@ -223,7 +229,7 @@ void DescriptorTable::duplicated(int fd, int copy) {
 std::vector<int> DescriptorTable::ours() {
   std::vector<int> numbers;
   for (int fd = 0; fd <= highest_.load(); ++fd) {
-    const OpenFile* const file = cells_[static_cast<std::size_t>(fd)].load();
+    const OpenFile* const file = cells_[static_cast<std::size_t>(fd)].file.load();
     if (file != nullptr && file != foreign()) numbers.push_back(fd);
   }
   return numbers;

@@ -2,8 +2,9 @@
 //
 // The truth lies in the kernel: a descriptor is ours when it is an opening of the placeholder whose
 // file position names a live slot of the host's table. What is kept here by number only saves
-// asking: "not ours" is believed, "ours" is checked by one lseek. Look-ups lock nothing and
-// allocate nothing, for signal handlers; changes take the lock.
+// asking: "not ours" is believed, "ours" is checked by one lseek unless that was done a few
+// microseconds ago. Look-ups lock nothing and allocate nothing, for signal handlers; changes take
+// the lock.
 #pragma once
 
 #include <atomic>
@@ -13,6 +14,7 @@
 
 #include "client-preload/fs/lazy_array.h"
 #include "client-preload/fs/lock.h"
+#include "client-preload/fs/recently.h"
 #include "common/host_table.h"
 #include "common/result.h"
 
@@ -69,7 +71,11 @@ class DescriptorTable {
 
   Core& core_;
   Lock lock_;
-  LazyArray<std::atomic<OpenFile*>> cells_;  // by number; null: unknown
+  struct Cell {
+    std::atomic<OpenFile*> file;  // null: unknown
+    Recently seen;                // as this file's descriptor
+  };
+  LazyArray<Cell> cells_;                    // by number
   LazyArray<std::atomic<OpenFile*>> slots_;  // by slot of the host's table
   std::atomic<int> highest_{-1};
   // Files are made once and used again, never freed while the library lives: a look-up may touch

@@ -45,7 +45,7 @@ class PrivateDescriptors {
  private:
   static constexpr std::size_t numbers_max = std::size_t{1} << 20;
   static constexpr int reach_limit = 32768;  // above it the kernel's table itself would cost
-  static constexpr int reachable_base = 16384;
+  static constexpr int reachable_base = 4096;
 
   Result<int> place(int fd);
   Result<int> place_above(int fd, long soft);

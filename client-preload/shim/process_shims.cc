@@ -27,6 +27,7 @@ template <class Libc>
 pid_t forked(Libc libc) {
   FileSystem* fs = active();
   if (fs == nullptr) return libc();
+  look_at_inherited();
   registries().lock();
   fs->before_fork();
   const pid_t child = libc();

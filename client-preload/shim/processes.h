@@ -11,6 +11,8 @@
 
 namespace benchfs::shim {
 
+// Finds what an exec left this process, in case it has not touched any of it yet. Once.
+void look_at_inherited();
 // Whether a new process inherits anything of ours: a descriptor, or the working directory.
 bool inherits_ours();
 

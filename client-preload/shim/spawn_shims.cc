@@ -164,9 +164,22 @@ int spawn(pid_t* child, const char* name, bool search, const posix_spawn_file_ac
 
 namespace benchfs::shim {
 
+void look_at_inherited() {
+  // The lowest numbers are what shells hand on; the first of ours that is found leads to all others.
+  constexpr int numbers = 32;
+  static std::atomic<bool> done{false};
+  if (done.exchange(true)) return;
+  FileSystem* fs = active();
+  for (int fd = 0; fd < numbers; ++fd)
+    if (fs->find(fd) != nullptr) break;
+  fs->working_directory_is_ours();
+}
+
 bool inherits_ours() {
   FileSystem* fs = active();
-  return fs != nullptr && (!fs->our_descriptors().empty() || fs->working_directory_is_ours());
+  if (fs == nullptr) return false;
+  look_at_inherited();
+  return !fs->our_descriptors().empty() || fs->working_directory_is_ours();
 }
 
 std::optional<std::vector<SpawnAction>> recorded_actions(

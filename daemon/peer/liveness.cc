@@ -98,7 +98,7 @@ Task<Done> Core::monitor() {
     // If we ourselves were stopped for a while, the peers are not to blame.
     const std::int64_t elapsed_ns = std::min(now_ns - last_ns, 2 * period_ns);
     last_ns = now_ns;
-    needed = false;
+    needed = buffers_.trim();
     const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
     for (const auto& connection : all) needed |= look_at(connection, elapsed_ns, now_ns);
   }

@@ -29,7 +29,7 @@ struct PeerOptions {
   std::uint32_t request_timeout_ms = 10'000;  // no sign of life for so long: EIO
   std::uint32_t heartbeat_ms = 1'000;         // asked this often, while something is outstanding
   std::uint32_t connections_max = 200;        // more are open only while all of them are busy
-  std::size_t buffer_bytes_max = 64 << 20;    // for bulk that comes with requests; at least 17 MiB
+  std::size_t buffer_bytes_max = 64 << 20;    // for bulk that comes with requests; 17 MiB at least
 };
 
 struct PeerIdentity {

@@ -44,6 +44,7 @@ void Core::serve(Message message) {
 // Bulk is asked for when there is a buffer for it: until then the peer keeps it.
 Task<Done> Core::fetch(std::unique_ptr<Incoming> incoming, void* descriptor, Header header) {
   const Busy busy(*this);
+  watch_over();  // for the memory that is kept
   const std::size_t body_bytes = (header.flags & body_in_payload) != 0 ? header.body_bytes : 0;
   auto buffer = co_await buffers_.take(body_bytes + header.data_bytes);
   if (!buffer.ok() || incoming->connection->state == State::dead) {

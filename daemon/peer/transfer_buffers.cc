@@ -1,5 +1,7 @@
 #include "daemon/peer/transfer_buffers.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cstdlib>
@@ -10,7 +12,7 @@ namespace benchfs::peer {
 namespace {
 
 constexpr std::size_t slot_bytes = 1 << 20;
-constexpr std::size_t slots_kept = 16;
+constexpr std::size_t kept_bytes_max = 16 * slot_bytes;
 constexpr std::size_t alignment = 4096;  // direct I/O wants pages
 
 }  // namespace
@@ -24,13 +26,28 @@ TransferBuffers::TransferBuffers(EventLoop& loop, std::size_t bytes_max)
 
 TransferBuffers::~TransferBuffers() {
   assert(lent_bytes_ == 0 && waiters_.empty());
-  for (std::byte* memory : kept_) std::free(memory);
+  for (const auto memory : kept_) release(memory);
 }
 
-// Small ones are what they are: a slot for each would use the bound up.
+// Whole slots, so that what is kept fits the next; but small ones would use the bound up by that.
 std::size_t TransferBuffers::rounded(std::size_t bytes) {
-  if (bytes > eager_bytes_max && bytes <= slot_bytes) return slot_bytes;
-  return std::max(bytes + alignment - 1, alignment) / alignment * alignment;
+  const std::size_t unit = bytes > eager_bytes_max ? slot_bytes : alignment;
+  return std::max((bytes + unit - 1) / unit, std::size_t{1}) * unit;
+}
+
+// Straight from the kernel, so that what is freed is gone.
+std::byte* TransferBuffers::allocate(std::size_t bytes) {
+  if (bytes < slot_bytes) return static_cast<std::byte*>(std::aligned_alloc(alignment, bytes));
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
+}
+
+void TransferBuffers::release(std::span<std::byte> memory) {
+  if (memory.size() < slot_bytes) {
+    std::free(memory.data());
+  } else {
+    ::munmap(memory.data(), memory.size());
+  }
 }
 
 bool TransferBuffers::fits(std::size_t bytes) const { return lent_bytes_ + bytes <= bytes_max_; }
@@ -51,11 +68,14 @@ Task<Result<TransferBuffer>> TransferBuffers::take(std::size_t bytes) {
 Result<TransferBuffer> TransferBuffers::take_now(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   std::byte* memory = nullptr;
-  if (size == slot_bytes && !kept_.empty()) {
-    memory = kept_.back();
-    kept_.pop_back();
+  const auto kept =
+      std::ranges::find(kept_.rbegin(), kept_.rend(), size, &std::span<std::byte>::size);
+  if (kept != kept_.rend()) {
+    memory = kept->data();
+    kept_bytes_ -= size;
+    kept_.erase(std::next(kept).base());
   } else {
-    memory = static_cast<std::byte*>(std::aligned_alloc(alignment, size));
+    memory = allocate(size);
   }
   if (memory == nullptr) {
     serve_waiters();
@@ -67,10 +87,12 @@ Result<TransferBuffer> TransferBuffers::take_now(std::size_t bytes) {
 
 void TransferBuffers::give_back(std::span<std::byte> memory) {
   lent_bytes_ -= memory.size();
-  if (memory.size() == slot_bytes && kept_.size() < slots_kept) {
-    kept_.push_back(memory.data());
+  if (memory.size() >= slot_bytes && kept_bytes_ + memory.size() <= kept_bytes_max) {
+    needed_ = true;
+    kept_bytes_ += memory.size();
+    kept_.push_back(memory);
   } else {
-    std::free(memory.data());
+    release(memory);
   }
   serve_waiters();
 }
@@ -82,6 +104,14 @@ void TransferBuffers::serve_waiters() {
     lent_bytes_ += waiter.bytes;
     waiter.turn->finish(0);
   }
+}
+
+bool TransferBuffers::trim() {
+  if (!std::exchange(needed_, false)) {
+    for (const auto memory : std::exchange(kept_, {})) release(memory);
+    kept_bytes_ = 0;
+  }
+  return !kept_.empty();
 }
 
 void TransferBuffers::close() {

@@ -1,7 +1,8 @@
 // TransferBuffers: memory for the bulk that comes with requests, bounded.
 //
-// Sixteen buffers of 1 MiB are kept once they were needed; larger ones are allocated and freed.
-// Whoever finds the bound reached waits in line. Loop thread only.
+// What is given back is kept, up to 16 MiB, because fresh pages cost more than the transfer; when
+// it was not needed for a while trim() frees it. Whoever finds the bound reached waits in line.
+// Loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -64,6 +65,8 @@ class TransferBuffers {
   Result<TransferBuffer> take_now(std::size_t bytes);
   // Ends all waiting.
   void close();
+  // Frees what is kept, if nothing was needed since the last call. True while something is kept.
+  bool trim();
 
   std::size_t lent_bytes() const { return lent_bytes_; }
 
@@ -74,6 +77,8 @@ class TransferBuffers {
     Completion* turn;
   };
   static std::size_t rounded(std::size_t bytes);
+  static std::byte* allocate(std::size_t bytes);
+  static void release(std::span<std::byte> memory);
   bool fits(std::size_t bytes) const;
   void give_back(std::span<std::byte> memory);
   void serve_waiters();
@@ -81,7 +86,9 @@ class TransferBuffers {
   EventLoop& loop_;
   const std::size_t bytes_max_;
   std::size_t lent_bytes_ = 0;
-  std::vector<std::byte*> kept_;
+  std::size_t kept_bytes_ = 0;
+  std::vector<std::span<std::byte>> kept_;
+  bool needed_ = false;  // since the last trim()
   std::deque<Waiter> waiters_;
   bool closed_ = false;
 };

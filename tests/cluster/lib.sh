@@ -61,14 +61,25 @@ wait_for() {
   done
 }
 seconds_since() { bc <<<"scale=3; (${EPOCHREALTIME/./} - $1) / 1000000"; }
-# PID: the exit code of a child that must end soon; "still there" otherwise.
-code_of() {
-  wait_end "$1" "${2:-10}" || { echo "still there"; return; }
-  wait "$1"
-  echo $?
+# PID [SECONDS]: sets $code to the exit code of a child that must end soon. Not in a subshell: only
+# the parent learns it.
+end_of() {
+  code="still there"
+  wait_end "$1" "${2:-10}" || return
+  wait "$1" 2>/dev/null
+  code=$?
+}
+# SECONDS PID...: sets $codes to theirs.
+ends_of() {
+  local seconds=$1 pid
+  shift
+  codes=
+  for pid; do
+    end_of "$pid" "$seconds"
+    codes="$codes${codes:+ }$code"
+  done
 }
 
-ranks_of() { echo "$1"/node_*.addr; }
 # What a directory holds, by name; empty when all is gone.
 content() { ls -A "$1" 2>/dev/null | paste -sd' '; }
 # REGISTRY: pids of supervisors, in the order of ranks.

@@ -135,10 +135,8 @@ srun -N1 -n1 -r 3 bash -c 'cat /benchfs/first /benchfs/rank_*'
 srun -N1 -n1 --benchfs=off bash -c 'env | grep -E "^(LD_PRELOAD|BENCHFS_)"; ls /benchfs 2>&1'
 LD_PRELOAD=$LD_PRELOAD:libm.so.6 srun -N1 -n1 --benchfs=off bash -c 'echo $LD_PRELOAD'
 srun -N1 -n1 cat /benchfs/first & srun -N1 -n1 cat /benchfs/first & wait
-date +%s%N > end
 S
 batch job.sh
-gone=$(date +%s%N)
 is "sbatch: files live from the script's first line through all steps, --benchfs=off has none" \
   "$(output job.out | grep -v "^srun: " | xargs)" \
   "line 1 0 1 2 3 ls: cannot access /benchfs: No such file or directory libm.so.6 line 1 line 1"
@@ -150,11 +148,12 @@ script end.sh <<'S'
 date +%s%N > end
 S
 # Without a stop of the servers before the script's container is killed it is 3.5 s and more.
-for ((try = 0; try < 3; try++)); do
-  cost=$(((gone - $(output end)) / 1000000))
-  [ $cost -ge 2500 ] || break
+cost=99999
+for ((try = 0; try < 3 && cost >= 2500; try++)); do
+  rm -f "$state/shared/end"
   batch end.sh
-  gone=$(date +%s%N)
+  gone=$(date +%s%N) end=$(output end)
+  [ -z "$end" ] || cost=$(((gone - end) / 1000000))
 done
 if [ $cost -lt 2500 ]; then ok "sbatch: the end costs less than 2.5 s"; else not_ok "sbatch: the end costs less than 2.5 s" "$cost ms"; fi
 
@@ -215,18 +214,26 @@ leaves_nothing "salloc"
 
 # ---- endings
 
+# Task 1 needs the files, its own among them, two seconds longer than task 0 is there.
 script checkpoint.sh <<'S'
 #!/bin/bash
-trap 'sleep 1; echo saved > /benchfs/checkpoint.$SLURM_PROCID; sleep 1; cat /benchfs/checkpoint.* > saved.$SLURM_PROCID; exit 0' TERM
+last_files() {
+  echo "saved $SLURM_PROCID" > /benchfs/checkpoint.$SLURM_PROCID
+  sleep $((1 + 2 * SLURM_PROCID))
+  cat /benchfs/checkpoint.* > saved.$SLURM_PROCID 2>&1
+  exit 0
+}
+trap last_files TERM
+echo first > /benchfs/first.$SLURM_PROCID
 : > running.$SLURM_PROCID
 sleep 60 & wait
 S
 user srun -N2 --benchfs ./checkpoint.sh 2>/dev/null &
-await_running
+await 20 test -e "$state/shared/running.0" -a -e "$state/shared/running.1"
 user scancel -u ada
 wait $!
 is "scancel: the servers serve while the application writes its last files" \
-  "$(output saved.0; output saved.1)" "$(printf 'saved\nsaved\nsaved\nsaved')"
+  "$(output saved.0; output saved.1)" "$(printf 'saved %s\n' 0 1 0 1)"
 leaves_nothing "scancel"
 rm -f "$state"/shared/running.*
 

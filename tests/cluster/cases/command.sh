@@ -2,7 +2,6 @@
 
 temporary=$(mktemp -d "$work/tmp.XXXX")
 run() { TMPDIR=$temporary timeout 60 "$benchfs" run "$@"; }
-shm_before=$(ls -d /dev/shm/benchfs-?????? 2>/dev/null | xargs)
 
 is "run: output and content" "$(run -n 2 -- sh -c 'echo hello >/benchfs/f && cat /benchfs/f' 2>&1)" hello
 run -- sh -c 'exit 7'
@@ -22,41 +21,39 @@ is "run: --config" "$(run --config "$work/mount.conf" -- sh -c 'echo $BENCHFS_MO
 is "run: in a run" "$(run -- "$benchfs" run -- sh -c 'ls -A /benchfs | wc -l')" 0
 is "run: standard input is the command's" "$(echo through | run -- cat)" through
 
-run -- sh -c 'trap "echo got USR1; exit 3" USR1; touch "$1"; while :; do sleep 0.1; done' sh "$work/up" \
-  >"$work/out" 2>&1 &
-launched=$!
-note $launched
-wait_for 20 test -e "$work/up"
-# timeout(1) hands signals on.
-kill -USR1 "$(pgrep -P $launched -f "$benchfs run" | head -n 1)"
-is "run: signals are handed on" "$(code_of $launched) $(cat "$work/out")" "3 got USR1"
-
-for signal in TERM INT HUP; do
+# Started in the background by a shell that is not interactive: SIGINT would be ignored.
+# The command begins by telling where the data is.
+launch() {  # [OPTION...] -- TEXT of a shell that makes the file $1 when it has started
+  local text=${*: -1}
   rm -f "$work/up"
-  TMPDIR=$temporary setsid "$benchfs" run -n 2 -- sh -c 'touch "$1"; exec sleep 50' sh "$work/up" &
+  TMPDIR=$temporary setsid env --default-signal=INT "$benchfs" run "${@:1:$#-1}" \
+    sh -c 'echo "$BENCHFS_LOCAL" >>"$1.places"; '"$text" sh "$work/up" >"$work/out" 2>&1 &
   launched=$!
   note $launched
-  wait_for 20 test -e "$work/up"
+  wait_for 20 test -e "$work/up" || not_ok "run: the command has started" "$(cat "$work/out")"
+}
+launch -- 'trap "echo got USR1; exit 3" USR1; touch "$1"; while :; do sleep 0.1; done'
+kill -USR1 $launched
+end_of $launched
+is "run: signals are handed on" "$code $(cat "$work/out")" "3 got USR1"
+for signal in TERM INT HUP; do
+  launch -n 2 -- 'touch "$1"; exec sleep 50'
   kill -$signal $launched
-  is "run: SIG$signal ends it" "$(code_of $launched)" $((128 + $(kill -l $signal)))
+  end_of $launched
+  is "run: SIG$signal ends it" "$code" $((128 + $(kill -l $signal)))
 done
+is "run: their data is gone" "$(xargs ls -d <"$work/up.places" 2>/dev/null)" ""
 
 # Killed, it can remove nothing itself; its servers end and take the data with them.
-rm -f "$work/up"
-TMPDIR=$temporary setsid "$benchfs" run -n 2 -- sh -c 'head -c 1M /dev/zero >/benchfs/f; touch "$1"; exec sleep 5' \
-  sh "$work/up" &
-launched=$!
-note $launched
-wait_for 20 test -e "$work/up"
+launch -n 2 -- 'head -c 1M /dev/zero >/benchfs/f; touch "$1"; exec sleep 5'
 left_registry=$(ls -d "$temporary"/benchfs-*/registry)
 servers="$(supervisors "$left_registry") $(workers "$left_registry")"
-left_data=$("$benchfs" status --registry "$left_registry" --json |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["ranks"][0]["data_dir"])')
+left_data=$(tail -n 1 "$work/up.places")
 kill -KILL $launched
+end_of $launched
 left=
 for pid in $servers; do wait_end "$pid" 5 || left="$left $pid"; done
 is "run, killed: its servers end" "$left" ""
 is "run, killed: and remove the data" "$(content "$left_data")" ""
 rm -rf "$temporary"/benchfs-* "$left_data"
 is "run: nothing is left in TMPDIR" "$(content "$temporary")" ""
-is "run: nothing is left in memory" "$(ls -d /dev/shm/benchfs-?????? 2>/dev/null | xargs)" "$shm_before"

@@ -23,4 +23,5 @@ is "and serve" "$(script 'cat /benchfs/f; echo more >>/benchfs/f; cp -r /usr/inc
   diff -r /usr/include/linux/can /benchfs/can && echo same' 2>&1 | xargs)" "kept same"
 is "all ranks are up" "$("$benchfs" status --registry "$registry" | grep -cE '^ +[0-9]+ .* up ')" 2
 "$benchfs" stop --registry "$registry"
-is "and end well" "$(code_of "$mpirun")" 0
+end_of "$mpirun"
+is "and end well" "$code" 0

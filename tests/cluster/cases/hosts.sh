@@ -75,10 +75,9 @@ for n in 2 4; do
   else
     kill -TERM "${rank_pid[2]}"
   fi
-  codes=
-  for pid in "${rank_pid[@]}"; do codes="$codes $(code_of "$pid")"; done
+  ends_of 10 "${rank_pid[@]}"
   [ $sanitized = yes ] || at_most "$n hosts: seconds until all have ended" "$(seconds_since "$began")" 1.5
-  is "$n hosts: all exit codes" "$codes" "$(printf ' 0%.0s' $(seq "$n"))"
+  is "$n hosts: all exit codes" "$codes" "$(printf '0 %.0s' $(seq "$n") | sed 's/ $//')"
   is "$n hosts: nothing is left" "$(content "$registry")$(find "$storage" -mindepth 2 | head)" ""
 done
 
@@ -87,7 +86,7 @@ fresh
 step=$((step + 1)) rank_pid=()
 start_rank 1 3 --set node.start_timeout_s=2
 start_rank 3 3 --set node.start_timeout_s=2
-codes="$(code_of "${rank_pid[0]}") $(code_of "${rank_pid[2]}")"
+ends_of 10 "${rank_pid[@]}"
 is "rank 1 of 3 is missing: exit codes" "$codes" "5 5"
 matches "and the line names it" "$(cat "$registry.0")" "Timeout waiting for nodes: rank 1 \(host host2\)"
 is "and no data is left" "$(find "$storage" -mindepth 2 | head)" ""
@@ -97,6 +96,6 @@ fresh
 step=$((step + 1)) rank_pid=()
 start_rank 1 2 --set storage.chunk_size=1m --set node.start_timeout_s=10
 start_rank 2 2 --set node.start_timeout_s=10
-codes="$(code_of "${rank_pid[0]}" 15) $(code_of "${rank_pid[1]}" 15)"
+ends_of 15 "${rank_pid[@]}"
 matches "ranks with different chunk sizes do not start" "$codes" "^[1-9][0-9]* [1-9][0-9]*$"
-matches "and the line says both values" "$(cat "$registry.0" "$registry.1")" "chunk_size=1m" "chunk_size=4m"
+matches "and the line says both values" "$(cat "$registry.0" "$registry.1")" "chunk_size=1048576" "chunk_size=4194304"

@@ -23,10 +23,11 @@ at_most "CPU ticks of both servers in 5 s" "$ticks" 1
 at_most "their context switches in 5 s" "$switches" $((5 * 2 * 2))
 if [ $sanitized = no ]; then
   for pid in $servers; do
-    at_most "resident KiB of $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -d' ' -f2 | xargs -r basename | cut -c1-8)" \
-      "$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")" $((40 * 1024))
+    at_most "resident KiB of process $pid" "$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")" \
+      $((40 * 1024))
   done
 fi
 kill -TERM "$clients"
 "$benchfs" stop --registry "$registry"
-is "idle servers end well" "$(code_of "$mpirun")" 0
+end_of "$mpirun"
+is "idle servers end well" "$code" 0

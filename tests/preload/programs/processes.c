@@ -12,8 +12,9 @@
 static int run(const posix_spawn_file_actions_t* actions, char* const arguments[]) {
   pid_t child;
   const int error = posix_spawnp(&child, arguments[0], actions, NULL, arguments, environ);
-  if (error != 0) {
+  if (error != 0) {  /* which is the result; errno says nothing */
     printf("spawn %s: %s\n", arguments[0], strerrorname_np(error));
+    errno = error;
     return -1;
   }
   int status = 0;

@@ -48,6 +48,17 @@ TEST(TransferBuffers, WhoeverComesFirstIsServedFirst) {
   }
 }
 
+TEST(TransferBuffers, KeepsWhatIsNeededAndFreesWhatIsNot) {
+  EventLoop loop;
+  TransferBuffers buffers(loop, 0);
+  EXPECT_FALSE(buffers.trim());
+  const void* first = buffers.take_now(3U << 20)->bytes().data();
+  EXPECT_TRUE(buffers.trim());
+  EXPECT_EQ(buffers.take_now((3U << 20) - 5)->bytes().data(), first);
+  EXPECT_TRUE(buffers.trim());
+  EXPECT_FALSE(buffers.trim());
+}
+
 TEST(TransferBuffers, CloseEndsWaiting) {
   EventLoop loop;
   TransferBuffers buffers(loop, 0);

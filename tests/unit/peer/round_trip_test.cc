@@ -46,7 +46,7 @@ TEST_F(RoundTrip, TooLongIsRefusedHere) {
 TEST_F(RoundTrip, BulkOfAllSizesBothWays) {
   make(2);
   for (const std::size_t bytes :
-       {0U, 1U, 4096U, 16384U, 16385U, 100U << 10, 1U << 20, (1U << 20) + 1, 16U << 20}) {
+       {0U, 1U, 4096U, 16385U, 65536U, 65537U, 100U << 10, 1U << 20, (1U << 20) + 1, 16U << 20}) {
     for (const std::size_t body_bytes : {8U, 3000U, 65536U}) {
       const Bytes send = pattern(bytes);
       Bytes receive(bytes);

@@ -4,6 +4,7 @@
 //   die           is killed by a signal before it is ready
 //   deaf          does not answer Stop
 //   die_on_start  as `die`, but only at rank 1
+//   die_on_client is killed when somebody connects; otherwise that asks the whole instance to stop
 // The environment is inherited from whoever starts the supervisor. "<rank_dir>/chunks" gets a file,
 // so that there is something to remove.
 #include <fcntl.h>
@@ -83,8 +84,8 @@ class FakeWorker {
     (void)channel_.send(control::Ready{.transport = "none (fake)"});
   }
 
-  // Whoever connects asks the whole instance to stop.
   void on_client() {
+    if (mode_ == "die_on_client") ::raise(SIGSEGV);
     const Fd client(::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC));
     (void)channel_.send(control::StopRequested{});
   }
