@@ -64,6 +64,7 @@ class Worker {
   Status borrow_tables();
   void on_control();
   void on_stop(const control::Stop& order);
+  Task<bool> anyone_has_clients();
   static Task<int> end(Worker& worker, std::int64_t drain_until_ns, bool tell_peers);
 
   ControlChannel control_;
@@ -221,10 +222,25 @@ void Worker::on_stop(const control::Stop& order) {
       end(*this, sys::now_ns() + order.drain_ms * std::int64_t{1'000'000}, order.tell_peers));
 }
 
+// A client of any host may need any server. A rank that does not answer has none.
+Task<bool> Worker::anyone_has_clients() {
+  if (channel_->clients() != 0) co_return true;
+  for (std::uint32_t rank = 0; rank < start_.size; ++rank) {
+    if (rank == start_.rank) continue;
+    const wire::StatusRequest question{.reserved = 0};
+    const auto status = co_await server_->ask(rank, question);
+    if (status.ok() && status->clients != 0) co_return true;
+  }
+  co_return false;
+}
+
 Task<int> Worker::end(Worker& worker, std::int64_t drain_until_ns, bool tell_peers) {
   EventLoop& loop = *worker.loop_;
-  while (!worker.hurry_ && worker.channel_->clients() != 0 && sys::now_ns() < drain_until_ns)
-    co_await loop.sleep(20'000'000);
+  while (!worker.hurry_ && sys::now_ns() < drain_until_ns) {
+    const bool needed = co_await worker.anyone_has_clients();
+    if (!needed) break;
+    co_await loop.sleep(50'000'000);
+  }
   if (tell_peers && worker.start_.size > 1) {
     const wire::Stop message{.from_rank_0 = 0};
     const auto told = co_await worker.server_->ask(0, message);

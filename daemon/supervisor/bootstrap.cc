@@ -53,6 +53,9 @@ bool in_pmix(const Environment& environment) {
 constexpr auto mpi_ranks = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"};
 constexpr auto mpi_sizes = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"};
 
+// mpirun's, then srun's: of the step, so that a step smaller than its job counts right.
+constexpr auto pmix_sizes = {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"};
+
 Bootstrap choose(const Environment& environment) {
   if (in_pmix(environment)) return Bootstrap::pmix;
   if (first_number(environment, mpi_ranks)) return Bootstrap::mpi;
@@ -108,7 +111,8 @@ Place find_place(Bootstrap wanted, const Environment& environment) {
         throw not_given(place.kind, "PMIX_NAMESPACE and PMIX_RANK",
                         "start with mpirun or srun --mpi=pmix, or set node.bootstrap=auto");
       place.rank = *environment.number("PMIX_RANK");
-      place.size = environment.number("OMPI_COMM_WORLD_SIZE").value_or(0);
+      // PMIx itself says it later; the records written before want it too.
+      place.size = first_number(environment, pmix_sizes).value_or(0);
       // The namespace is a number that mpirun uses again; the transports key is random.
       place.launch_id =
           hash_of(environment, {"PMIX_NAMESPACE", "OMPI_MCA_orte_precondition_transports",

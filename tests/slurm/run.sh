@@ -94,7 +94,7 @@ leaves_nothing() {
 
 names=$(on_node 1 sinfo -h -N -o %N | sort)
 got=$(user srun -N4 --benchfs=on bash -c 'hostname > /benchfs/$SLURM_PROCID; sleep 1; cat /benchfs/*' | sort)
-is "srun: every node sees the files of all" "$got" "$(for i in 1 2 3 4; do echo "$names"; done | sort)"
+is "srun: every node sees the files of all" "$got" "$(for _ in 1 2 3 4; do echo "$names"; done | sort)"
 leaves_nothing "srun"
 
 user srun -N2 --benchfs bash -c 'exit 7' 2>/dev/null
