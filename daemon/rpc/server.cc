@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "common/log.h"
+
 namespace benchfs {
 
 Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, PeerChannel& peers_,
@@ -15,7 +17,8 @@ Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, Peer
       store(store_),
       table(table_),
       self(self_),
-      names(topology.rank, topology.size, config_.metadata.max_inodes) {}
+      names(topology.rank, topology.size, config_.metadata.max_inodes),
+      silent_(topology.size) {}
 
 Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const std::byte> body) {
   const Route* const route = find_route(op);
@@ -38,7 +41,14 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
   std::memcpy(message.data(), &envelope, sizeof envelope);
   std::ranges::copy(body, message.begin() + sizeof envelope);
   auto reply = co_await peers.call(rank, std::move(message), send, receive);
-  if (!reply.ok()) co_return Answer(reply.error());
+  if (!reply.ok()) {
+    if (!silent_[rank])
+      log::warn("rank {} on {} does not answer: requests to it fail with {}", rank,
+                topology.host_name_of[rank], reply.error());
+    silent_[rank] = true;
+    co_return Answer(reply.error());
+  }
+  silent_[rank] = false;
   const auto head = wire::parse<wire::Envelope>(reply->body);
   if (!head.ok() || head->length != reply->body.size() - sizeof(wire::Envelope))
     co_return Answer(Error(EIO));

@@ -114,6 +114,9 @@ class Server {
   std::uint64_t next_session = 0;
   std::uint32_t answering = 0;  // requests of peers, and orders to them, under way
   AsyncMutex rename_ticket;     // rank 0's
+
+ private:
+  std::vector<bool> silent_;  // by rank: told in the log that it does not answer
 };
 
 // The whole protocol: one row an operation (routes.cc).
