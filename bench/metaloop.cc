@@ -5,7 +5,7 @@
 //   benchfs_metaloop hold DIRECTORY PROCESSES         open one file each, hold until input ends
 //
 // Each process works in a directory of its own. The phases are separated by barriers, and a rate
-// is all files over the time from one barrier to the next: the slowest process counts.
+// is all files over the time from the first process's begin to the last one's end.
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -35,7 +36,11 @@ constexpr std::array phase_names{"create", "stat", "unlink"};
 // In memory that all processes share.
 struct Shared {
   pthread_barrier_t barrier;
-  std::array<timespec, phase_names.size() + 1> passed;  // written by process 0 alone
+  struct Times {
+    std::array<timespec, phase_names.size()> begin;
+    std::array<timespec, phase_names.size()> end;
+  };
+  std::array<Times, processes_max> times;  // each written by its process
 };
 
 struct Job {
@@ -50,9 +55,13 @@ struct Job {
   _exit(1);
 }
 
-void pass(const Job& job, std::size_t barrier) {
+template <class Operation>
+void run_phase(const Job& job, std::size_t phase, Operation operation) {
+  auto& times = job.shared->times[job.process];
   pthread_barrier_wait(&job.shared->barrier);
-  if (job.process == 0) clock_gettime(CLOCK_MONOTONIC, &job.shared->passed[barrier]);
+  clock_gettime(CLOCK_MONOTONIC, &times.begin[phase]);
+  for (unsigned long i = 0; i < job.files; ++i) operation(i);
+  clock_gettime(CLOCK_MONOTONIC, &times.end[phase]);
 }
 
 // Into `name`, which keeps its memory: the loop measures the file system, not the allocator.
@@ -65,25 +74,21 @@ void name_file(std::string& name, const Job& job, unsigned long file) {
 void run_phases(const Job& job) {
   std::string name;
   if (mkdir(job.directory.c_str(), 0755) != 0) fail("mkdir", job.directory);
-  pass(job, 0);
-  for (unsigned long i = 0; i < job.files; ++i) {
-    name_file(name, job, i);
+  run_phase(job, 0, [&](unsigned long file) {
+    name_file(name, job, file);
     const int fd = open(name.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0644);
     if (fd < 0) fail("create", name);
     if (close(fd) != 0) fail("close", name);
-  }
-  pass(job, 1);
-  for (unsigned long i = 0; i < job.files; ++i) {
-    name_file(name, job, i);
+  });
+  run_phase(job, 1, [&](unsigned long file) {
+    name_file(name, job, file);
     struct stat status;
     if (stat(name.c_str(), &status) != 0) fail("stat", name);
-  }
-  pass(job, 2);
-  for (unsigned long i = 0; i < job.files; ++i) {
-    name_file(name, job, i);
+  });
+  run_phase(job, 2, [&](unsigned long file) {
+    name_file(name, job, file);
     if (unlink(name.c_str()) != 0) fail("unlink", name);
-  }
-  pass(job, 3);
+  });
   if (rmdir(job.directory.c_str()) != 0) fail("rmdir", job.directory);
 }
 
@@ -107,9 +112,8 @@ unsigned long number(const char* text, unsigned long max) {
   return value;
 }
 
-double seconds_between(const timespec& from, const timespec& to) {
-  return static_cast<double>(to.tv_sec - from.tv_sec) +
-         1e-9 * static_cast<double>(to.tv_nsec - from.tv_nsec);
+double seconds(const timespec& time) {
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 void end_children(std::vector<pid_t>& children) {
@@ -143,8 +147,13 @@ bool await_children(std::vector<pid_t>& children) {
 void print_rates(const Shared& shared, unsigned long processes, unsigned long files) {
   std::printf("{\"processes\": %lu, \"files\": %lu", processes, files);
   for (std::size_t phase = 0; phase < phase_names.size(); ++phase) {
-    const double seconds = seconds_between(shared.passed[phase], shared.passed[phase + 1]);
-    const double rate = static_cast<double>(processes * files) / (seconds > 0 ? seconds : 1e-9);
+    double begin = seconds(shared.times[0].begin[phase]);
+    double end = seconds(shared.times[0].end[phase]);
+    for (unsigned long i = 1; i < processes; ++i) {
+      begin = std::min(begin, seconds(shared.times[i].begin[phase]));
+      end = std::max(end, seconds(shared.times[i].end[phase]));
+    }
+    const double rate = static_cast<double>(processes * files) / std::max(end - begin, 1e-9);
     std::printf(", \"%s\": %.1f", phase_names[phase], rate);
   }
   std::printf("}\n");

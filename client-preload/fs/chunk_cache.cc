@@ -38,7 +38,7 @@ ChunkCache::Entry* ChunkCache::set_of(std::uint64_t inode, std::uint64_t chunk) 
 // all our transfers name their offset.
 bool ChunkCache::still_ours(Entry& entry) const {
   const std::int64_t position = entry.position.load(std::memory_order_relaxed);
-  if (position == 0 || entry.seen.checked()) return true;
+  if (position == 0 || entry.seen.lately_checked()) return true;
   const int fd = static_cast<int>(entry.fd.load(std::memory_order_relaxed)) - 1;
   if (sys::lseek(fd, 0, SEEK_CUR) != position) return false;
   entry.seen.note();

@@ -56,7 +56,7 @@ std::shared_ptr<OpenFile> DescriptorTable::find(int fd) {
   if (seen != nullptr) {
     std::shared_ptr<OpenFile> file = seen->self_;
     if (cell.file.load(std::memory_order_acquire) == seen) {
-      if (cell.seen.checked()) [[likely]]
+      if (cell.seen.just_checked()) [[likely]]
         return file;
       if (sys::lseek(fd, 0, SEEK_CUR) == static_cast<off_t>(seen->position_)) [[likely]] {
         cell.seen.note();

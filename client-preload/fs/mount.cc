@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "client-preload/fs/byte_pairs.h"
 #include "common/fd.h"
 
 namespace benchfs {
@@ -55,13 +56,22 @@ Mount::Mount(std::string_view mount_point) {
 }
 
 std::optional<std::string_view> Mount::below(const char* name) const {
+  if (name[0] != '/' || name[1] != path_[1]) return {};  // most names
   if (std::strncmp(name, path_.c_str(), path_.size()) != 0) return {};
   const char* const rest = name + path_.size();
   if (*rest != '\0' && *rest != '/') return {};
   return without_slashes(rest);
 }
 
-bool Mount::may_enter(const char* name) const { return std::strstr(name, base_name()) != nullptr; }
+// An absolute name enters otherwise than by its spelling only by "..", "." or repeated slashes, and
+// every one by the mount point's last component.
+bool Mount::may_enter(const char* name) const {
+  const std::string_view text = name;
+  if (*name == '/' && !has_pair(text, '/', '.', '/')) return false;
+  const char* const base = base_name();
+  if (!has_pair(text, base[0], base[1], base[1]) && base[1] != '\0') return false;
+  return std::strstr(name, base) != nullptr;
+}
 
 std::optional<std::string_view> Mount::below(int directory, std::string_view base,
                                              const char* name) const {

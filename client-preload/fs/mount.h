@@ -25,7 +25,7 @@ class Mount {
   // Looks at the real directories when ".." is involved, as there may be symlinks.
   std::optional<std::string_view> below(int directory, std::string_view base,
                                         const char* name) const;
-  // Cheap: false when no name so spelled can lead into the mount.
+  // Cheap: false when a name so spelled, and not below(), cannot lead into the mount.
   bool may_enter(const char* name) const;
 
  private:

@@ -75,9 +75,10 @@ stop_servers() {
   server_pid=
 }
 
+in_time() { timeout -k 5 $case_seconds "$@"; }
 preload=${BENCHFS_TEST_PRELOAD:+$BENCHFS_TEST_PRELOAD:}$library
 on_benchfs() {
-  BENCHFS_MOUNT=$mount BENCHFS_LOCAL=$data LD_PRELOAD=$preload timeout -k 5 $case_seconds "$@"
+  BENCHFS_MOUNT=$mount BENCHFS_LOCAL=$data LD_PRELOAD=$preload in_time "$@"
 }
 
 # --- cases ---------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ find . -mindepth 1 \( -type d -printf "%y %m %p\n" \) -o \( -type l -printf "%y 
 find . -type f -print0 | LC_ALL=C sort -z | xargs -0r md5sum'
 
 run_case() {  # <where> <directory> <script>; leaves $work/$where.{out,err,tree}
-  local where=$1 directory=$2 script=$3 runner=()
+  local where=$1 directory=$2 script=$3 runner=(in_time)
   [ "$where" = plain ] || runner=(on_benchfs)
   (
     export P=$programs W=$work/scratch.$where LC_ALL=C TZ=UTC
@@ -111,7 +112,7 @@ check() {
   local name="$1, $ranks ranks" script
   script=$(cat)
   wanted "$name" || return 0
-  run_case plain "$work/plain" "$script"
+  run_case plain "$work/case" "$script"
   run_case mount "$mount/case" "$script"
   local what differences=$work/differences
   : >"$differences"

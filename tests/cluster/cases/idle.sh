@@ -3,7 +3,7 @@
 fresh
 start_mpirun 2
 wait_ready "$mpirun" || not_ok "idle: ready" "$(tail -n 5 "$log")"
-on_mount python3 "$here/idle_clients.py" "$work/idle" 64 >"$work/idle.out" 2>&1 &
+"$benchfs" exec --registry "$registry" -- python3 "$here/idle_clients.py" "$work/idle" 64 >"$work/idle.out" 2>&1 &
 clients=$!
 note "$clients"
 wait_for 30 test -e "$work/idle" || not_ok "idle: 64 clients are connected" "$(cat "$work/idle.out")"

@@ -3,7 +3,7 @@
 fresh
 start_mpirun 2
 wait_ready "$mpirun" || not_ok "suspended: ready" "$(tail -n 5 "$log")"
-on_mount python3 "$here/suspended.py" "$work" >"$work/suspended.out" 2>&1 &
+"$benchfs" exec --registry "$registry" -- python3 "$here/suspended.py" "$work" >"$work/suspended.out" 2>&1 &
 program=$!
 note "$program"
 wait_for 20 test -e "$work/opened" || not_ok "suspended: the program has opened its files" "$(cat "$work/suspended.out")"

@@ -51,7 +51,7 @@ class Processes : public testing::Test {
     ::close(fds[1]);
     socket = Fd(fds[0]);
     PeerOptions options;
-    options.request_timeout_ms = 500;
+    options.request_timeout_ms = 1500;
     options.heartbeat_ms = 100;
     node.emplace(options);
     const Bytes other = swap_addresses(socket.get(), node->address());
@@ -140,8 +140,8 @@ TEST_F(Processes, StoppedIsEioAfterTheTimeoutAndWorksAgain) {
   const std::int64_t before = sys::now_ns();
   EXPECT_EQ(run(node->channel->call(1, ask(What::echo), send)).error(), Error(EIO));
   const std::int64_t took_ms = (sys::now_ns() - before) / 1'000'000;
-  EXPECT_GE(took_ms, 500);
-  EXPECT_LE(took_ms, 4000);
+  EXPECT_GE(took_ms, 1500);
+  EXPECT_LE(took_ms, 6000);
   ::kill(child, SIGCONT);
   Result<PeerReply> result = Error(EIO);
   for (int i = 0; i < 5 && !result.ok(); ++i) result = run(node->channel->call(1, ask(What::echo)));
@@ -149,8 +149,8 @@ TEST_F(Processes, StoppedIsEioAfterTheTimeoutAndWorksAgain) {
 }
 
 TEST_F(Processes, SlowIsNotDead) {
-  auto result = run(node->channel->call(1, ask(What::late, 1500)));
-  EXPECT_TRUE(result.ok());  // three times the time-out
+  auto result = run(node->channel->call(1, ask(What::late, 4000)));
+  EXPECT_TRUE(result.ok());  // longer than the time-out
 }
 
 }  // namespace

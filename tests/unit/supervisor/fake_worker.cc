@@ -73,7 +73,7 @@ class FakeWorker {
   }
 
   void on_start(control::Start message) {
-    if (mode_ == "die" || (mode_ == "die_on_start" && rank_ == 1)) ::raise(SIGSEGV);
+    if (mode_ == "die" || (mode_ == "die_on_start" && rank_ == 1)) ::raise(SIGKILL);
     for (const Peer& peer : message.peers) {
       const std::string text = "address of rank " + std::to_string(peer.rank);
       if (peer.address.size() != text.size()) std::abort();
@@ -85,7 +85,7 @@ class FakeWorker {
   }
 
   void on_client() {
-    if (mode_ == "die_on_client") ::raise(SIGSEGV);
+    if (mode_ == "die_on_client") ::raise(SIGKILL);
     const Fd client(::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC));
     (void)channel_.send(control::StopRequested{});
   }

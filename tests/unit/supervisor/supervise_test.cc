@@ -210,7 +210,7 @@ TEST_F(Supervise, OutlivesItsWorkerUntilItIsStopped) {
   ASSERT_TRUE(ready());
   connect();
   ASSERT_TRUE(eventually([&] { return logged("worker of rank 0 on host "); }));
-  EXPECT_TRUE(logged(" died (signal 11 (Segmentation fault)); what it held is lost")) << log();
+  EXPECT_TRUE(logged(" died (signal 9 (Killed)); what it held is lost")) << log();
   EXPECT_TRUE(server.runs());
   server.signal(SIGTERM);
   EXPECT_EQ(server.end(), exit_code::worker);
@@ -240,7 +240,7 @@ TEST_F(Supervise, PassesOnWhyTheWorkerFailed) {
 TEST_F(Supervise, FailsWithAWorkerThatDiesBeforeItIsReady) {
   Server server = start({"FAKE_WORKER=die"});
   EXPECT_EQ(server.end(), exit_code::worker);
-  EXPECT_TRUE(logged("died (signal 11 (Segmentation fault)) before all ranks were ready")) << log();
+  EXPECT_TRUE(logged("died (signal 9 (Killed)) before all ranks were ready")) << log();
 }
 
 TEST_F(Supervise, BringsAllRanksUpTogetherFromSlurmsEnvironment) {
