@@ -509,6 +509,7 @@ struct RevokeExact {
   static constexpr Op op = Op::revoke_exact;
   using Reply = SizeReply;
   std::uint64_t inode;
+  std::uint64_t session;  // whose answer may still be on its way
 };
 static_assert(Message<RevokeExact>);
 

@@ -111,6 +111,7 @@ class Registry {
  private:
   struct Holder {
     bool locked = false;
+    bool unknown = false;  // on another host, and locks do not work here
     std::optional<NodeRecord> record;
   };
   Holder lock_holder() const;

@@ -55,7 +55,9 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
     const std::uint32_t former = open->exact_host;
     open->exact_host = OpenState::nobody;
     co_await open->mutex.lock(server.loop);
-    const wire::RevokeExact revoke{.inode = number};
+    const auto holder = std::ranges::find(open->hosts, former, &OpenHost::host);
+    const wire::RevokeExact revoke{
+        .inode = number, .session = holder == open->hosts.end() ? 0 : holder->session};
     const auto told = co_await server.ask(former, revoke);
     if (told.ok()) {
       inode->size = std::max(inode->size, told->size);
@@ -141,6 +143,9 @@ Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release 
 
 Task<Answer> handle_revoke_exact(Server& server, const Caller&, wire::RevokeExact request, Tail) {
   const std::uint32_t index = server.table.find(server.self, request.inode);
+  // The answer that grants this session may be overtaken by its revocation.
+  if (index == 0 || server.table.entries[index].session < request.session)
+    server.revoked_early[request.inode] = request.session;
   if (index == 0) co_return Answer(wire::SizeReply{.size = 0, .modified = 0});
   SizeEntry& entry = server.table.entries[index];
   // Under the append lock, so that no appender still trusts the old word afterwards.

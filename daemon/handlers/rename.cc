@@ -65,9 +65,9 @@ Task<Status> not_below(Server& server, std::uint64_t directory, std::uint64_t ab
 Task<Status> place(Server& server, const Side& to, Entry source, Entry target,
                    std::uint32_t flags) {
   if (source.inode == 0) co_return Error(ENOENT);
-  if (target.inode == source.inode) co_return Error(EALREADY);  // two names of one file: nothing
   if (target.inode != 0) {
     if ((flags & RENAME_NOREPLACE) != 0) co_return Error(EEXIST);
+    if (target.inode == source.inode) co_return Error(EALREADY);  // two names of one file: nothing
     if (target.type == S_IFDIR && source.type != S_IFDIR) co_return Error(EISDIR);
     if (target.type != S_IFDIR && source.type == S_IFDIR) co_return Error(ENOTDIR);
   }

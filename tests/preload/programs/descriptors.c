@@ -165,13 +165,15 @@ int main(int argc, char** argv) {
     const int opened = open("sent", O_RDWR | O_CREAT | O_TRUNC, 0644);
     if (write(opened, "sent", 4) != 4) _exit(1);
     send_descriptor(pair[0], opened);
-    _exit(0);
+    char done; /* while a message carries it, the sender keeps a descriptor open */
+    _exit(read(pair[0], &done, 1) != 1);
   }
   received = receive_descriptor(pair[1]);
-  SHOW(child_status(child));
   SHOW(at(received));
   SHOW(pread(received, data, 4, 0));
   SHOW(memcmp(data, "sent", 4) != 0);
+  SHOW(write(pair[1], "d", 1));
+  SHOW(child_status(child));
 
   SHOW(close_range(20, 25, CLOSE_RANGE_CLOEXEC));
   SHOW(fcntl(20, F_GETFD));
