@@ -129,7 +129,7 @@ export out
 timeout 900 scripts/install-deps.sh || { fail "scripts/install-deps.sh"; finish; }
 
 if wants unit || wants preload || wants cluster || wants slurm; then
-  if build release build 600; then
+  if build release build 840; then
     wants unit && run_part unit 180 bash -c 'unit_tests build'
     wants preload && run_script preload build 300 preload
     wants cluster && run_script cluster build 270 cluster
