@@ -26,7 +26,9 @@ static void send_descriptor(int socket, int fd) {
     char data[CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
   } control = {{0}};
-  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.data,
+  struct msghdr message = {.msg_iov = &vector,
+                           .msg_iovlen = 1,
+                           .msg_control = control.data,
                            .msg_controllen = sizeof control.data};
   struct cmsghdr* part = CMSG_FIRSTHDR(&message);
   part->cmsg_level = SOL_SOCKET;
@@ -43,7 +45,9 @@ static int receive_descriptor(int socket) {
     char data[CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
   } control;
-  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.data,
+  struct msghdr message = {.msg_iov = &vector,
+                           .msg_iovlen = 1,
+                           .msg_control = control.data,
                            .msg_controllen = sizeof control.data};
   if (recvmsg(socket, &message, 0) != 1) abort();
   int fd = -1;
@@ -165,8 +169,8 @@ int main(int argc, char** argv) {
     const int opened = open("sent", O_RDWR | O_CREAT | O_TRUNC, 0644);
     if (write(opened, "sent", 4) != 4) _exit(1);
     send_descriptor(pair[0], opened);
-    char done; /* while a message carries it, the sender keeps a descriptor open */
-    _exit(read(pair[0], &done, 1) != 1);
+    char answer; /* while a message carries it, the sender keeps a descriptor open */
+    _exit(read(pair[0], &answer, 1) != 1);
   }
   received = receive_descriptor(pair[1]);
   SHOW(at(received));
