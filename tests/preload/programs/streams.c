@@ -5,7 +5,7 @@
 
 #include "show.h"
 
-static FILE* out;  /* where the results go, whatever becomes of stdout */
+static FILE* out; /* where the results go, whatever becomes of stdout */
 
 static void cat(const char* name) {
   char data[256];
@@ -27,7 +27,8 @@ static void mode(const char* text) {
   if (f == NULL) return;
   fprintf(out, "  tell %ld\n", ftell(f));
   fprintf(out, "  put %d\n", fputs("<new>", f));
-  fprintf(out, "  flush %d tell %ld\n", fflush(f), ftell(f));
+  const int flushed = fflush(f); /* before ftell: arguments have no order */
+  fprintf(out, "  flush %d tell %ld\n", flushed, ftell(f));
   clearerr(f);
   fprintf(out, "  seek %d\n", fseek(f, 0, SEEK_SET));
   fprintf(out, "  get %d\n", fgetc(f));
