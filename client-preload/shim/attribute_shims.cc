@@ -65,8 +65,7 @@ bool valid(const struct timespec& time) {
 }
 
 template <class Libc>
-int set_times_at(int dirfd, const char* name, const struct timespec* times, int flags,
-                 Libc libc) {
+int set_times_at(int dirfd, const char* name, const struct timespec* times, int flags, Libc libc) {
   return route(
       dirfd, name, links_of(flags),
       [&](FileSystem& fs, const Path& path) -> Status {
@@ -109,20 +108,34 @@ class Times {
 
 Result<long> limit(int name) {
   switch (name) {
-    case _PC_LINK_MAX: return 65000;
-    case _PC_MAX_CANON: return 255;
-    case _PC_MAX_INPUT: return 255;
-    case _PC_NAME_MAX: return 255;
-    case _PC_PATH_MAX: return 4096;
-    case _PC_PIPE_BUF: return 4096;
-    case _PC_CHOWN_RESTRICTED: return 1;
-    case _PC_NO_TRUNC: return 1;
-    case _PC_VDISABLE: return 0;
-    case _PC_FILESIZEBITS: return 64;
-    case _PC_REC_MIN_XFER_SIZE: return 4096;
-    case _PC_REC_XFER_ALIGN: return 4096;
-    case _PC_ALLOC_SIZE_MIN: return 4096;
-    case _PC_2_SYMLINKS: return 1;
+    case _PC_LINK_MAX:
+      return 65000;
+    case _PC_MAX_CANON:
+      return 255;
+    case _PC_MAX_INPUT:
+      return 255;
+    case _PC_NAME_MAX:
+      return 255;
+    case _PC_PATH_MAX:
+      return 4096;
+    case _PC_PIPE_BUF:
+      return 4096;
+    case _PC_CHOWN_RESTRICTED:
+      return 1;
+    case _PC_NO_TRUNC:
+      return 1;
+    case _PC_VDISABLE:
+      return 0;
+    case _PC_FILESIZEBITS:
+      return 64;
+    case _PC_REC_MIN_XFER_SIZE:
+      return 4096;
+    case _PC_REC_XFER_ALIGN:
+      return 4096;
+    case _PC_ALLOC_SIZE_MIN:
+      return 4096;
+    case _PC_2_SYMLINKS:
+      return 1;
     // What has no limit, or is not offered, is -1 with errno untouched.
     case _PC_SYNC_IO:
     case _PC_ASYNC_IO:
@@ -153,9 +166,8 @@ int faccessat(int dirfd, const char* name, int mode, int flags) {
 }
 
 int euidaccess(const char* name, int mode) {
-  return access_at(AT_FDCWD, name, mode, AT_EACCESS, [&](int, const char* elsewhere) {
-    return LIBC(euidaccess)(elsewhere, mode);
-  });
+  return access_at(AT_FDCWD, name, mode, AT_EACCESS,
+                   [&](int, const char* elsewhere) { return LIBC(euidaccess)(elsewhere, mode); });
 }
 int eaccess(const char*, int) BENCHFS_ALIAS(euidaccess);
 
@@ -182,9 +194,9 @@ int fchmod(int fd, mode_t mode) {
 }
 
 int chown(const char* name, uid_t uid, gid_t gid) {
-  return change_owner_at(
-      AT_FDCWD, name, uid, gid, 0,
-      [&](int, const char* elsewhere) { return LIBC(chown)(elsewhere, uid, gid); });
+  return change_owner_at(AT_FDCWD, name, uid, gid, 0, [&](int, const char* elsewhere) {
+    return LIBC(chown)(elsewhere, uid, gid);
+  });
 }
 
 int lchown(const char* name, uid_t uid, gid_t gid) {
@@ -201,10 +213,9 @@ int fchown(int fd, uid_t uid, gid_t gid) {
 
 int fchownat(int dirfd, const char* name, uid_t uid, gid_t gid, int flags) {
   if (means_descriptor(name, flags) && file(dirfd) != nullptr) return fchown(dirfd, uid, gid);
-  return change_owner_at(dirfd, name, uid, gid, flags,
-                         [&](int directory, const char* elsewhere) {
-                           return LIBC(fchownat)(directory, elsewhere, uid, gid, flags);
-                         });
+  return change_owner_at(dirfd, name, uid, gid, flags, [&](int directory, const char* elsewhere) {
+    return LIBC(fchownat)(directory, elsewhere, uid, gid, flags);
+  });
 }
 
 int futimens(int fd, const struct timespec times[2]) {
@@ -304,9 +315,8 @@ int fsetxattr(int fd, const char* key, const void* value, size_t size, int flags
 }
 
 ssize_t listxattr(const char* name, char* list, size_t size) {
-  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(listxattr)(elsewhere, list, size);
-  });
+  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP,
+                [&](int, const char* elsewhere) { return LIBC(listxattr)(elsewhere, list, size); });
 }
 
 ssize_t llistxattr(const char* name, char* list, size_t size) {
@@ -320,15 +330,13 @@ ssize_t flistxattr(int fd, char* list, size_t size) {
 }
 
 int removexattr(const char* name, const char* key) {
-  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(removexattr)(elsewhere, key);
-  });
+  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP,
+                [&](int, const char* elsewhere) { return LIBC(removexattr)(elsewhere, key); });
 }
 
 int lremovexattr(const char* name, const char* key) {
-  return refuse(AT_FDCWD, name, Links::keep, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(lremovexattr)(elsewhere, key);
-  });
+  return refuse(AT_FDCWD, name, Links::keep, ENOTSUP,
+                [&](int, const char* elsewhere) { return LIBC(lremovexattr)(elsewhere, key); });
 }
 
 int fremovexattr(int fd, const char* key) {

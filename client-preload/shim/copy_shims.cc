@@ -70,15 +70,16 @@ int status_of(int fd, struct stat& out) {
 // What copy_file_range(2) asks of its two descriptors.
 int check_range_copy(int in, const off_t* in_offset, int out, const off_t* out_offset,
                      std::size_t size, unsigned flags) {
-  struct stat from {}, to {};
+  struct stat from {
+  }, to{};
   if (status_of(in, from) != 0 || status_of(out, to) != 0) return -1;
   int error = 0;
   if (S_ISDIR(from.st_mode) || S_ISDIR(to.st_mode)) {
     error = EISDIR;
   } else if (flags != 0 || !S_ISREG(from.st_mode) || !S_ISREG(to.st_mode)) {
     error = EINVAL;
-  } else if (const auto file_out = file(out); file_out != nullptr &&
-                                              (file_out->flags() & O_APPEND) != 0) {
+  } else if (const auto file_out = file(out);
+             file_out != nullptr && (file_out->flags() & O_APPEND) != 0) {
     error = EBADF;
   } else if (from.st_dev == to.st_dev && from.st_ino == to.st_ino) {
     const off_t a = in_offset != nullptr ? *in_offset : io::seek(in, 0, SEEK_CUR);

@@ -157,9 +157,7 @@ int control(int fd, int command, void* argument) {
     return duplicate(fd, [&] { return LIBC(fcntl)(fd, command, argument); });
   return on_file(
       fd,
-      [&](File& file) {
-        return control_file(file, fd, command, reinterpret_cast<long>(argument));
-      },
+      [&](File& file) { return control_file(file, fd, command, reinterpret_cast<long>(argument)); },
       [&] { return LIBC(fcntl)(fd, command, argument); });
 }
 

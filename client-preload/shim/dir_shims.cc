@@ -60,8 +60,7 @@ struct Names {
   bool add(const dirent& entry) {
     if (count == capacity) {
       const std::size_t wanted = capacity == 0 ? 16 : capacity * 2;
-      auto* const larger =
-          static_cast<dirent**>(std::realloc(entries, wanted * sizeof(dirent*)));
+      auto* const larger = static_cast<dirent**>(std::realloc(entries, wanted * sizeof(dirent*)));
       if (larger == nullptr) return false;
       entries = larger;
       capacity = wanted;
@@ -79,8 +78,7 @@ struct Names {
 };
 
 // The caller frees the list and each entry, so both come from malloc.
-Result<int> scan(FileSystem& fs, const Path& path, dirent*** out, Select select,
-                 Compare compare) {
+Result<int> scan(FileSystem& fs, const Path& path, dirent*** out, Select select, Compare compare) {
   TRY(Directory* const directory, open_directory(fs, path));
   Names names;
   int error = 0;
@@ -230,8 +228,7 @@ int scandir64(const char*, dirent64***, int (*)(const dirent64*),
 
 ssize_t getdents64(int fd, void* out, size_t size) {
   return on_file(
-      fd,
-      [&](File& file) { return read_entries(file, static_cast<std::byte*>(out), size); },
+      fd, [&](File& file) { return read_entries(file, static_cast<std::byte*>(out), size); },
       [&] { return LIBC(getdents64)(fd, out, size); });
 }
 

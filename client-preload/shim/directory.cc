@@ -14,8 +14,8 @@ dirent to_dirent(const DirectoryEntry& entry) {
   const std::size_t length = std::min(entry.name.size(), sizeof out.d_name - 1);
   std::memcpy(out.d_name, entry.name.data(), length);
   constexpr std::size_t align = alignof(dirent);
-  out.d_reclen = static_cast<unsigned short>(
-      (offsetof(dirent, d_name) + length + 1 + align - 1) / align * align);
+  out.d_reclen = static_cast<unsigned short>((offsetof(dirent, d_name) + length + 1 + align - 1) /
+                                             align * align);
   return out;
 }
 

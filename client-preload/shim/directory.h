@@ -41,8 +41,8 @@ class Directory {
   std::shared_ptr<File> file_;
   std::mutex lock_;
   std::vector<DirectoryEntry> page_;
-  std::size_t used_ = 0;          // of page_
-  std::uint64_t cookie_ = 0;      // of the last entry given
+  std::size_t used_ = 0;      // of page_
+  std::uint64_t cookie_ = 0;  // of the last entry given
   dirent entry_{};
 };
 

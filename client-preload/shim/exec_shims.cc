@@ -52,8 +52,8 @@ Result<Interpreter> parse_interpreter(std::string_view head) {
 
 Result<Fd> copy_to_memory(File& file, const char* name) {
   const char* const slash = std::strrchr(name, '/');
-  Fd memory(static_cast<int>(sys::call(
-      SYS_memfd_create, sys::pointer(slash != nullptr ? slash + 1 : name), MFD_CLOEXEC)));
+  Fd memory(static_cast<int>(
+      sys::call(SYS_memfd_create, sys::pointer(slash != nullptr ? slash + 1 : name), MFD_CLOEXEC)));
   if (memory.get() < 0) return Error(-memory.release());
   constexpr std::size_t piece = std::size_t{1} << 20;
   const std::unique_ptr<std::byte[]> buffer(new (std::nothrow) std::byte[piece]);
@@ -193,23 +193,18 @@ int benchfs::shim::run_by_path(const char* name, char* const arguments[],
 BENCHFS_EXPORTS_BEGIN
 
 int execve(const char* name, char* const arguments[], char* const environment[]) {
-  return run_at(AT_FDCWD, name, Links::follow, arguments, environment,
-                [&](int, const char* elsewhere) {
-                  return LIBC(execve)(elsewhere, arguments, environment);
-                });
+  return run_at(
+      AT_FDCWD, name, Links::follow, arguments, environment,
+      [&](int, const char* elsewhere) { return LIBC(execve)(elsewhere, arguments, environment); });
 }
 
-int execv(const char* name, char* const arguments[]) {
-  return execve(name, arguments, environ);
-}
+int execv(const char* name, char* const arguments[]) { return execve(name, arguments, environ); }
 
 int execvpe(const char* name, char* const arguments[], char* const environment[]) {
   return search(name, arguments, environment);
 }
 
-int execvp(const char* name, char* const arguments[]) {
-  return search(name, arguments, environ);
-}
+int execvp(const char* name, char* const arguments[]) { return search(name, arguments, environ); }
 
 int execl(const char* name, const char* first, ...) {
   va_list rest;

@@ -22,9 +22,7 @@ using namespace benchfs::shim;
 namespace {
 
 // glibc reads a mode for O_TMPFILE too, not for O_CREAT alone.
-bool takes_mode(int flags) {
-  return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
-}
+bool takes_mode(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
 
 template <class Libc>
 int open_at(int dirfd, const char* name, int flags, mode_t mode, Libc libc) {
@@ -79,8 +77,7 @@ Result<std::size_t> read_vector(File& file, const iovec* vector, int count, cons
   return file.read_pieces(spans, offset);
 }
 
-Result<std::size_t> write_vector(File& file, const iovec* vector, int count,
-                                 const off_t* offset) {
+Result<std::size_t> write_vector(File& file, const iovec* vector, int count, const off_t* offset) {
   Pieces<std::span<const std::byte>> pieces;
   TRY(const auto spans, pieces.from(vector, count));
   return file.write_pieces(spans, offset);
@@ -176,9 +173,8 @@ int open(const char* name, int flags, ...) {
     mode = va_arg(rest, mode_t);
     va_end(rest);
   }
-  return open_at(AT_FDCWD, name, flags, mode, [&](int, const char* elsewhere) {
-    return LIBC(open)(elsewhere, flags, mode);
-  });
+  return open_at(AT_FDCWD, name, flags, mode,
+                 [&](int, const char* elsewhere) { return LIBC(open)(elsewhere, flags, mode); });
 }
 int open64(const char*, int, ...) BENCHFS_ALIAS(open);
 int __open(const char*, int, ...) BENCHFS_ALIAS(open);
@@ -205,9 +201,8 @@ int creat64(const char*, mode_t) BENCHFS_ALIAS(creat);
 
 // What _FORTIFY_SOURCE calls when no mode is given; libc's own aborts if flags need one.
 int __open_2(const char* name, int flags) {
-  return open_at(AT_FDCWD, name, flags, 0, [&](int, const char* elsewhere) {
-    return LIBC(__open_2)(elsewhere, flags);
-  });
+  return open_at(AT_FDCWD, name, flags, 0,
+                 [&](int, const char* elsewhere) { return LIBC(__open_2)(elsewhere, flags); });
 }
 int __open64_2(const char*, int) BENCHFS_ALIAS(__open_2);
 

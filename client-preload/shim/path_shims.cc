@@ -71,8 +71,7 @@ int rename_at(int from_dirfd, const char* from, int to_dirfd, const char* to, un
 }
 
 template <class Libc>
-int link_at(int from_dirfd, const char* from, int to_dirfd, const char* to, int flags,
-            Libc libc) {
+int link_at(int from_dirfd, const char* from, int to_dirfd, const char* to, int flags, Libc libc) {
   if (means_descriptor(from, flags)) {
     if (const auto source = file(from_dirfd)) {
       FileSystem& fs = *active();
@@ -112,7 +111,8 @@ char* resolve(const char* name, char* out, Libc libc) {
       [&](FileSystem& fs, const Path& path) -> Result<char*> {
         TRY(const std::string resolved, fs.canonical(path));
         if (resolved.size() >= PATH_MAX) return Error(ENAMETOOLONG);
-        char* const text = out != nullptr ? out : static_cast<char*>(std::malloc(resolved.size() + 1));
+        char* const text =
+            out != nullptr ? out : static_cast<char*>(std::malloc(resolved.size() + 1));
         if (text == nullptr) return Error(ENOMEM);
         std::memcpy(text, resolved.c_str(), resolved.size() + 1);
         return text;
@@ -139,9 +139,8 @@ int make_node(int dirfd, const char* name, mode_t mode, Libc libc) {
 BENCHFS_EXPORTS_BEGIN
 
 int mkdir(const char* name, mode_t mode) {
-  return make_directory(AT_FDCWD, name, mode, [&](int, const char* elsewhere) {
-    return LIBC(mkdir)(elsewhere, mode);
-  });
+  return make_directory(AT_FDCWD, name, mode,
+                        [&](int, const char* elsewhere) { return LIBC(mkdir)(elsewhere, mode); });
 }
 
 int mkdirat(int dirfd, const char* name, mode_t mode) {

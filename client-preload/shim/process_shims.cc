@@ -58,7 +58,8 @@ int wait_for(pid_t child) {
 }
 
 int run_shell(const char* command) {
-  struct sigaction ignore {}, interrupt {}, quit {};
+  struct sigaction ignore {
+  }, interrupt{}, quit{};
   ignore.sa_handler = SIG_IGN;
   sigset_t child_signal, before;
   sigemptyset(&child_signal);
@@ -111,13 +112,12 @@ Result<FILE*> open_pipe(const char* command, const char* mode) {
     return error;
   }
   pid_t child = -1;
-  const int error = spawn_shell(
-      &child, command,
-      {{.kind = SpawnAction::Kind::duplicate,
-        .fd = theirs,
-        .new_fd = reads ? STDOUT_FILENO : STDIN_FILENO,
-        .name = {}}},
-      nullptr);
+  const int error = spawn_shell(&child, command,
+                                {{.kind = SpawnAction::Kind::duplicate,
+                                  .fd = theirs,
+                                  .new_fd = reads ? STDOUT_FILENO : STDIN_FILENO,
+                                  .name = {}}},
+                                nullptr);
   ::close(theirs);
   if (error != 0) {
     std::fclose(stream);
@@ -175,8 +175,7 @@ int login_tty(int fd) {
   return 0;
 }
 
-int forkpty(int* master, char* name, const struct termios* settings,
-            const struct winsize* size) {
+int forkpty(int* master, char* name, const struct termios* settings, const struct winsize* size) {
   if (active() == nullptr) return LIBC(forkpty)(master, name, settings, size);
   int mine = -1, theirs = -1;
   if (::openpty(&mine, &theirs, name, settings, size) < 0) return -1;

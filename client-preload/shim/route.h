@@ -31,7 +31,8 @@ FileSystem* start();
 // open files of its own then; those go to libc).
 inline FileSystem* active() {
   const std::uintptr_t seen = instance.load(std::memory_order_acquire);
-  if (seen > switched_off) [[likely]] return reinterpret_cast<FileSystem*>(seen);
+  if (seen > switched_off) [[likely]]
+    return reinterpret_cast<FileSystem*>(seen);
   return seen == 0 ? start() : nullptr;
 }
 
@@ -60,11 +61,13 @@ inline ssize_t to_c(const Result<std::size_t>& result) {
   return -1;
 }
 
-// `ours(File&)` if fd is a descriptor of ours, else `libc()`.
+// `ours(File&)` if fd is a descriptor of ours, else `libc()`. Inlined, so that the arguments of a
+// call that is not ours stay in registers.
 template <class Ours, class Libc>
-auto on_file(int fd, Ours ours, Libc libc) -> decltype(libc()) {
+[[gnu::always_inline]] inline auto on_file(int fd, Ours ours, Libc libc) -> decltype(libc()) {
   if (FileSystem* fs = active()) {
-    if (const auto file = fs->find(fd)) return static_cast<decltype(libc())>(to_c(ours(*file)));
+    if (const auto file = fs->find(fd)) [[unlikely]]
+      return static_cast<decltype(libc())>(to_c(ours(*file)));
   }
   return libc();
 }
@@ -75,15 +78,16 @@ inline std::shared_ptr<File> file(int fd) {
 // The calls that have no meaning on our files.
 template <class Libc>
 auto refuse(int fd, int error, Libc libc) -> decltype(libc()) {
-  return on_file(fd, [&](File&) { return Status(Error(error)); }, libc);
+  return on_file(
+      fd, [&](File&) { return Status(Error(error)); }, libc);
 }
 
 enum class Links { follow, keep };  // what a name's last component may be, if it is one of these:
 // /dev/stdin, /dev/fd/N, /proc/self/fd/N lead to the placeholder; the open file is meant.
 std::optional<Path> locate(FileSystem& fs, int dirfd, const char* name, Links links);
 
-// `ours(FileSystem&, const Path&)` if the name lies in the mount, else `libc(dirfd, name)`. When the
-// walk leaves the mount, libc gets the absolute name outside.
+// `ours(FileSystem&, const Path&)` if the name lies in the mount, else `libc(dirfd, name)`. When
+// the walk leaves the mount, libc gets the absolute name outside.
 template <class Ours, class Libc>
 auto route(int dirfd, const char* name, Links links, Ours ours, Libc libc)
     -> decltype(libc(dirfd, name)) {

@@ -148,11 +148,11 @@ int apply(const posix_spawnattr_t* attributes, const sigset_t& parent_mask, sigs
 
 template <class Libc>
 int spawn(pid_t* child, const char* name, bool search, const posix_spawn_file_actions_t* actions,
-          const posix_spawnattr_t* attributes, char* const arguments[],
-          char* const environment[], Libc libc) {
+          const posix_spawnattr_t* attributes, char* const arguments[], char* const environment[],
+          Libc libc) {
   if (active() == nullptr) return libc();
-  const auto recorded = actions != nullptr ? recorded_actions(actions)
-                                           : std::optional(std::vector<SpawnAction>());
+  const auto recorded =
+      actions != nullptr ? recorded_actions(actions) : std::optional(std::vector<SpawnAction>());
   if (!recorded) return libc();  // made before the library was there
   const bool by_path = search && std::strchr(name, '/') == nullptr;
   if (!inherits_ours() && !names_ours(*recorded) && !(by_path ? path_has_ours() : is_ours(name)))
@@ -165,7 +165,8 @@ int spawn(pid_t* child, const char* name, bool search, const posix_spawn_file_ac
 namespace benchfs::shim {
 
 void look_at_inherited() {
-  // The lowest numbers are what shells hand on; the first of ours that is found leads to all others.
+  // The lowest numbers are what shells hand on; the first of ours that is found leads to all
+  // others.
   constexpr int numbers = 32;
   static std::atomic<bool> done{false};
   if (done.exchange(true)) return;
@@ -197,8 +198,7 @@ int spawn_by_fork(pid_t* child, const char* name, bool search_path,
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
   // Out of the way of every number the actions name.
   int highest = STDERR_FILENO;
-  for (const SpawnAction& action : actions)
-    highest = std::max({highest, action.fd, action.new_fd});
+  for (const SpawnAction& action : actions) highest = std::max({highest, action.fd, action.new_fd});
   const int report = sys::fcntl(ends[1], F_DUPFD_CLOEXEC, highest + 1);
   sys::close(ends[1]);
   if (report < 0) {
@@ -285,8 +285,8 @@ int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t* actions) {
   return LIBC(posix_spawn_file_actions_destroy)(actions);
 }
 
-int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t* actions, int fd,
-                                     const char* name, int flags, mode_t mode) {
+int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t* actions, int fd, const char* name,
+                                     int flags, mode_t mode) {
   return note(LIBC(posix_spawn_file_actions_addopen)(actions, fd, name, flags, mode), actions,
               {.kind = Kind::open, .fd = fd, .name = name, .flags = flags, .mode = mode});
 }

@@ -13,7 +13,8 @@
 using namespace benchfs;
 using namespace benchfs::shim;
 
-static_assert(sizeof(struct stat) == sizeof(struct stat64), "on 64-bit targets they are one layout");
+static_assert(sizeof(struct stat) == sizeof(struct stat64),
+              "on 64-bit targets they are one layout");
 static_assert(sizeof(struct statfs) == sizeof(struct statfs64));
 static_assert(sizeof(struct statvfs) == sizeof(struct statvfs64));
 
@@ -39,8 +40,7 @@ int status(int dirfd, const char* name, int flags, struct stat& out, Libc libc) 
   if (dirfd == AT_FDCWD) {
     FileSystem* fs = active();
     if (fs == nullptr || !fs->working_directory_is_ours()) return pass();
-    return route(
-        AT_FDCWD, ".", Links::follow, by_path, [&](int, const char*) { return pass(); });
+    return route(AT_FDCWD, ".", Links::follow, by_path, [&](int, const char*) { return pass(); });
   }
   return on_file(
       dirfd,
@@ -135,7 +135,9 @@ int filesystem_of(int fd, Out* out, Convert convert, Libc libc) {
       libc);
 }
 
-struct statvfs as_is(const struct statvfs& from) { return from; }
+struct statvfs as_is(const struct statvfs& from) {
+  return from;
+}
 
 // The version of struct stat in the interface before glibc 2.33; there is one on 64-bit targets.
 bool known_version(int version) {
@@ -198,11 +200,10 @@ int __fxstatat64(int, int, const char*, struct stat64*, int) BENCHFS_ALIAS(__fxs
 int statx(int dirfd, const char* name, int flags, unsigned mask, struct statx* out) {
   struct stat ours {};
   bool by_libc = false;
-  const int result =
-      status(dirfd, name, flags, ours, [&](int directory, const char* elsewhere) {
-        by_libc = true;
-        return LIBC(statx)(directory, elsewhere, flags, mask, out);
-      });
+  const int result = status(dirfd, name, flags, ours, [&](int directory, const char* elsewhere) {
+    by_libc = true;
+    return LIBC(statx)(directory, elsewhere, flags, mask, out);
+  });
   if (result == 0 && !by_libc) *out = extended(ours);
   return result;
 }

@@ -55,8 +55,7 @@ Result<FILE*> reopen(FILE* stream, int fd, const char* name, const char* text) {
     if (have < 0) return Error::last();
     const int access = have & O_ACCMODE;
     if (access != O_RDWR && access != (mode.flags & O_ACCMODE)) return Error(EBADF);
-    if (mode.append && descriptors::set_status_flags(fd, have | O_APPEND) < 0)
-      return Error::last();
+    if (mode.append && descriptors::set_status_flags(fd, have | O_APPEND) < 0) return Error::last();
   } else {
     const int fresh = descriptors::open(name, mode.flags, 0666);
     if (fresh < 0) {

@@ -1,6 +1,5 @@
 #include "client-preload/shim/streams.h"
 
-#include <ext/stdio_sync_filebuf.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -11,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ext/stdio_sync_filebuf.h>
 #include <istream>
 #include <map>
 #include <new>
@@ -58,9 +58,12 @@ static_assert(std::is_trivially_destructible_v<Standard>);
 
 FILE** variable(int fd) {
   switch (fd) {
-    case STDIN_FILENO: return &stdin;
-    case STDOUT_FILENO: return &stdout;
-    default: return &stderr;
+    case STDIN_FILENO:
+      return &stdin;
+    case STDOUT_FILENO:
+      return &stdout;
+    default:
+      return &stderr;
   }
 }
 
@@ -263,10 +266,17 @@ void changed(int fd) {
 Result<Mode> parse_mode(std::string_view mode) {
   Mode parsed{};
   switch (mode.empty() ? '\0' : mode[0]) {
-    case 'r': parsed.flags = O_RDONLY; break;
-    case 'w': parsed.flags = O_WRONLY | O_CREAT | O_TRUNC; break;
-    case 'a': parsed.flags = O_WRONLY | O_CREAT | O_APPEND; break;
-    default: return Error(EINVAL);
+    case 'r':
+      parsed.flags = O_RDONLY;
+      break;
+    case 'w':
+      parsed.flags = O_WRONLY | O_CREAT | O_TRUNC;
+      break;
+    case 'a':
+      parsed.flags = O_WRONLY | O_CREAT | O_APPEND;
+      break;
+    default:
+      return Error(EINVAL);
   }
   parsed.append = mode[0] == 'a';
   for (const char c : mode.substr(1)) {
@@ -283,10 +293,7 @@ Result<FILE*> make(int fd, const Mode& mode) {
   if (stream == nullptr) return Error(ENOMEM);
   const bool update = (mode.flags & O_ACCMODE) == O_RDWR;
   const bool write = (mode.flags & O_ACCMODE) == O_WRONLY;
-  const char* const text = mode.append ? (update ? "a+" : "a")
-                           : update    ? "r+"
-                           : write     ? "w"
-                                       : "r";
+  const char* const text = mode.append ? (update ? "a+" : "a") : update ? "r+" : write ? "w" : "r";
   FILE* const made = fopencookie(stream, text, functions);
   if (made == nullptr) {
     delete stream;

@@ -65,8 +65,7 @@ int make_file(char* name, int suffix, int flags) {
 BENCHFS_EXPORTS_BEGIN
 
 int mkostemps(char* name, int suffix, int flags) {
-  return in_mount(name) ? make_file(name, suffix, flags)
-                        : LIBC(mkostemps)(name, suffix, flags);
+  return in_mount(name) ? make_file(name, suffix, flags) : LIBC(mkostemps)(name, suffix, flags);
 }
 int mkostemps64(char*, int, int) BENCHFS_ALIAS(mkostemps);
 

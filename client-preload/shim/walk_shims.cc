@@ -3,8 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <fts.h>
+#include <ftw.h>
 #include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -87,8 +87,7 @@ class Walk {
 
   int visit_directory(const struct stat& status, int level) {
     const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(name_.c_str()), ::closedir);
-    if (directory == nullptr)
-      return errno == EACCES ? report(status, FTW_DNR, level) : -1;
+    if (directory == nullptr) return errno == EACCES ? report(status, FTW_DNR, level) : -1;
     if (!has(FTW_DEPTH)) {
       const int result = report(status, FTW_D, level);
       if (has(FTW_ACTIONRETVAL) && result == FTW_SKIP_SUBTREE) return 0;
@@ -137,8 +136,7 @@ void close_for_glob(void* directory) { ::closedir(static_cast<DIR*>(directory));
 BENCHFS_EXPORTS_BEGIN
 
 int nftw(const char* name, __nftw_func_t call, int descriptors, int flags) {
-  constexpr int known =
-      FTW_PHYS | FTW_MOUNT | FTW_CHDIR | FTW_DEPTH | FTW_ACTIONRETVAL;
+  constexpr int known = FTW_PHYS | FTW_MOUNT | FTW_CHDIR | FTW_DEPTH | FTW_ACTIONRETVAL;
   if (!in_mount(name)) return LIBC(nftw)(name, call, descriptors, flags);
   // FTW_CHDIR would change directory at every step; who needs it is told so.
   if ((flags & ~known) != 0 || (flags & FTW_CHDIR) != 0) {

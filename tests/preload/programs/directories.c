@@ -40,9 +40,10 @@ static void print_sorted(const char* title) {
 static int only_b(const struct dirent* entry) { return entry->d_name[0] == 'b'; }
 static void where(const char* what, const char* base) {
   char text[PATH_MAX];
-  printf("%s: %s\n", what, getcwd(text, sizeof text) != NULL && strncmp(text, base, strlen(base)) == 0
-                               ? text + strlen(base)
-                               : "elsewhere");
+  printf("%s: %s\n", what,
+         getcwd(text, sizeof text) != NULL && strncmp(text, base, strlen(base)) == 0
+             ? text + strlen(base)
+             : "elsewhere");
 }
 
 int main(void) {

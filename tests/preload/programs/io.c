@@ -10,7 +10,7 @@
 
 #include "show.h"
 
-enum { big = 9 << 20, threads = 4 };  /* over two chunks of 4 MiB */
+enum { big = 9 << 20, threads = 4 }; /* over two chunks of 4 MiB */
 
 static long size_of(int fd) {
   struct stat status;

@@ -24,8 +24,8 @@ static long links_of(const char* name) {
 static void times(const char* name) {
   struct stat status;
   if (lstat(name, &status) != 0) return;
-  printf("%s: %ld.%09ld %ld.%09ld\n", name, (long)status.st_atim.tv_sec,
-         status.st_atim.tv_nsec, (long)status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+  printf("%s: %ld.%09ld %ld.%09ld\n", name, (long)status.st_atim.tv_sec, status.st_atim.tv_nsec,
+         (long)status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
 }
 
 int main(void) {

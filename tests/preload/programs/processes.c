@@ -12,7 +12,7 @@
 static int run(const posix_spawn_file_actions_t* actions, char* const arguments[]) {
   pid_t child;
   const int error = posix_spawnp(&child, arguments[0], actions, NULL, arguments, environ);
-  if (error != 0) {  /* which is the result; errno says nothing */
+  if (error != 0) { /* which is the result; errno says nothing */
     printf("spawn %s: %s\n", arguments[0], strerrorname_np(error));
     errno = error;
     return -1;
@@ -55,7 +55,8 @@ int main(void) {
   posix_spawn_file_actions_addchdir_np(&actions, "sub");
   posix_spawn_file_actions_adddup2(&actions, fd, 1);
   posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-  SHOW(run(&actions, (char*[]){"sh", "-c", "echo here > made; ls; ls /proc/self/fd | grep -cx .", NULL}));
+  SHOW(run(&actions,
+           (char*[]){"sh", "-c", "echo here > made; ls; ls /proc/self/fd | grep -cx .", NULL}));
   posix_spawn_file_actions_destroy(&actions);
   close(fd);
   cat("inherited");
