@@ -108,6 +108,7 @@ void Core::forked_unannounced() {
   const Guard guard(descriptors.lock());
   share_nothing_with_parent(nullptr);
   descriptors.hold_all();
+  working_directory.note_in_record();
 }
 
 }  // namespace benchfs

@@ -83,10 +83,10 @@ std::shared_ptr<OpenFile> DescriptorTable::identify(int fd) {
   if (!core_.ready().ok() || !core_.host.is_placeholder(status.st_dev, status.st_ino))
     return nullptr;
   std::shared_ptr<OpenFile> found;
-  bool rings = false;
+  bool rings = core_.host.known_record() == nullptr;
   {
     const Guard guard(lock_);
-    rings = sweep();
+    rings |= sweep();
     const std::uint32_t slot = core_.host.table().slot_at(static_cast<std::uint64_t>(position));
     OpenFile* const file = slot != 0 ? file_of_slot(slot) : nullptr;
     rings |= set_cell(fd, file);
@@ -236,10 +236,14 @@ std::vector<int> DescriptorTable::ours() {
 }
 
 Result<std::uint32_t> DescriptorTable::take_slot() {
-  const Guard guard(lock_);
-  ProcessRecord* const record = core_.host.record();
-  if (record == nullptr) return Error(ENFILE);
-  const std::uint32_t slot = core_.host.table().take_slot(core_.host.self(), *record);
+  const bool is_known = core_.host.known_record() != nullptr;
+  std::uint32_t slot = 0;
+  {
+    const Guard guard(lock_);
+    ProcessRecord* const record = core_.host.record();
+    if (record != nullptr) slot = core_.host.table().take_slot(core_.host.self(), *record);
+  }
+  ring(!is_known);
   if (slot == 0) return Error(ENFILE);
   return slot;
 }

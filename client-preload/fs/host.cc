@@ -142,7 +142,9 @@ void Host::lost(LocalServer& server) {
 ProcessRecord* Host::record() {
   if (ProcessRecord* const known = known_record()) return known;
   ProcessRecord* const made = table_->record_of(self_, true);
-  if (made != nullptr) record_.store(made, std::memory_order_release);
+  if (made == nullptr) return nullptr;
+  record_.store(made, std::memory_order_release);
+  table_->process_events.fetch_add(1);
   return made;
 }
 

@@ -51,7 +51,8 @@ class Host {
   // Entries were put on the release list: the leader is to look.
   void ring_leader() { leader().bell.ring(); }
 
-  // This process's record in the table, made on first need. Null: all are in use.
+  // This process's record in the table, made on first need. Null: all are in use. Whoever may have
+  // made it rings the leader, which then watches the process whatever becomes of its sockets.
   ProcessRecord* record();
   ProcessRecord* known_record() { return record_.load(std::memory_order_acquire); }
   HostTable& table() { return *table_; }

@@ -64,7 +64,7 @@ Result<int> PrivateDescriptors::place_above(int fd, long soft) {
 }
 
 Result<int> PrivateDescriptors::place_below(int fd, long soft) {
-  long base = std::min<long>(reachable_base, soft - soft / 4 - 64);
+  long base = std::min<long>(reachable_base, std::max(soft / 2, soft - soft / 4 - 64));
   for (; base > 2; base /= 2) {
     const int placed = sys::fcntl(fd, F_DUPFD_CLOEXEC, base);
     if (placed >= 0) return placed;
@@ -76,9 +76,12 @@ Result<int> PrivateDescriptors::place_below(int fd, long soft) {
 Result<int> PrivateDescriptors::place(int fd) {
   const rlimit limits = number_limits();
   const bool above = limits.rlim_cur < limits.rlim_max && limits.rlim_cur <= reach_limit;
-  if (!above) reachable_.store(true);
   const long soft = static_cast<long>(std::min<rlim_t>(limits.rlim_cur, numbers_max));
-  auto placed = above ? place_above(fd, soft) : place_below(fd, soft);
+  Result<int> placed = above ? place_above(fd, soft) : Error(EMFILE);
+  if (!placed.ok()) {  // there is no room above, or it is used up
+    reachable_.store(true);
+    placed = place_below(fd, soft);
+  }
   if (placed.ok() && static_cast<std::size_t>(*placed) >= numbers_max) {
     sys::close(*placed);
     return Error(EMFILE);

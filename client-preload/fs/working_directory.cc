@@ -54,10 +54,15 @@ void WorkingDirectory::left() {
   }
 }
 
+void WorkingDirectory::note_in_record() {
+  const OpenFile* const file = file_.load();
+  if (ProcessRecord* const record = core_.host.known_record())
+    record->working_slot.store(file != nullptr ? file->slot_index() : 0);
+}
+
 void WorkingDirectory::replace(OpenFile* file) {
-  ProcessRecord* const record = core_.host.known_record();
-  if (record != nullptr) record->working_slot.store(file != nullptr ? file->slot_index() : 0);
   OpenFile* const old = file_.exchange(file);
+  note_in_record();
   state_.store(file != nullptr ? State::ours : State::elsewhere, std::memory_order_release);
   if (old != nullptr) core_.descriptors.end_use(*old);
 }

@@ -24,6 +24,7 @@ class WorkingDirectory {
   // `file` is a directory with one use more for this.
   Status change(OpenFile& file);
   void left();
+  void note_in_record();  // of the process, made anew
 
  private:
   enum class State : std::uint8_t { unknown, elsewhere, ours };
