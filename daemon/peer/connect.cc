@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "common/log.h"
+#include "common/sys.h"
 #include "daemon/peer/core.h"
 #include "daemon/peer/error.h"
 #include "daemon/peer/operation.h"
@@ -41,10 +42,17 @@ Task<Result<std::shared_ptr<Connection>>> Core::connected(std::uint32_t rank) {
   for (;;) {
     if (closing_) co_return Error(EIO);
     if (link.current && link.current->state == State::open) co_return link.current;
-    if (!link.current && !link.candidate && !greet(rank).ok()) co_return Error(EIO);
+    const bool connecting = link.current || link.candidate;
+    const bool early = !connecting && sys::now_ns() < link.not_before_ns;
+    if (!connecting && !early && !greet(rank).ok()) co_return Error(EIO);
     Completion changed(loop_);
     link.waiters.push_back(&changed);
-    if (co_await changed < 0) co_return Error(EIO);
+    EventLoop::Timer timer{};
+    if (early) timer = loop_.at(link.not_before_ns, changed);
+    const int result = co_await changed;
+    if (early) loop_.cancel(timer);
+    std::erase(link.waiters, &changed);
+    if (result < 0 && result != -ETIMEDOUT) co_return Error(EIO);
   }
 }
 

@@ -57,6 +57,7 @@ struct Connection : std::enable_shared_from_this<Connection> {
   std::uint64_t number = 0;  // what messages to us name it by
   Handshake handshake{};
   bool proof_sent = false;
+  bool peer_closed = false;
   bool transport_failed = false;  // UCX said so: nothing can be sent any more
   std::vector<std::byte> address;
 
@@ -75,6 +76,7 @@ struct Link {
   std::shared_ptr<Connection> current;    // calls go here once it is open
   std::shared_ptr<Connection> candidate;  // the peer said hello; replaces `current` when it proved
   std::vector<Completion*> waiters;       // 0: look again, -errno: give up
+  std::int64_t not_before_ns = 0;         // no new endpoint before this time
   int greetings = 0;                      // unanswered in a row
   bool reported = false;                  // its trouble was logged since it last worked
 };

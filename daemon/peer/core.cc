@@ -130,6 +130,7 @@ Task<Status> Core::shutdown(std::int64_t deadline_ns) {
     if (connection->usable()) note(connection, Kind::gone);
   co_await wait_until(&Core::notes_left, now_ns + (deadline_ns - now_ns) * 3 / 4);
   for (const auto& connection : all) close(connection, -EIO);
+  for (Link& link : links_) wake(link, -EIO);
 
   co_await wait_until(&Core::drained, deadline_ns);
   if (!drained()) co_return Error(ETIMEDOUT);

@@ -10,6 +10,7 @@ namespace benchfs::peer {
 namespace {
 
 constexpr std::int64_t leaving_ns_max = 1'000'000'000;
+constexpr std::int64_t reconnect_ns = 100'000'000;
 constexpr int greetings_max = 3;  // within the time-out
 constexpr std::size_t failed_here_max = 1024;
 
@@ -36,6 +37,10 @@ void Core::fail(std::shared_ptr<Connection> connection, std::string_view why) {
                 connection->usable() ? "connection lost" : "connection not made", why);
     }
   }
+  // UCX 1.13 aborts when a TCP connection is accepted and reset before its first send has returned,
+  // which is what a process does whose sockets the kernel is closing one by one.
+  if (connection->transport_failed || connection->peer_closed)
+    link.not_before_ns = sys::now_ns() + reconnect_ns;
   // Closing our endpoint tells the peer nothing. If this does not reach it either, it learns it by
   // asking once more.
   if (connection->can_send() && connection->usable()) {

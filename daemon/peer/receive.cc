@@ -256,6 +256,7 @@ void Core::handle(Message message) {
       enter(connection, State::open);
       return wake(links_[connection->rank], 0);
     case Kind::gone:
+      connection->peer_closed = true;
       return fail(connection, "it closed the connection");
     default:
       break;
