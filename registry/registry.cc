@@ -238,8 +238,8 @@ Registry::Holder Registry::lock_holder() const {
     holder.locked = lock.l_type != F_UNLCK;
   } else if (holder.record) {
     const auto here = host_id();
-    holder.locked =
-        here.ok() && *here == holder.record->host_id && is_alive(holder.record->supervisor);
+    holder.unknown = !here.ok() || *here != holder.record->host_id;
+    holder.locked = !holder.unknown && is_alive(holder.record->supervisor);
   }
   return holder;
 }
@@ -469,7 +469,8 @@ Identity Registry::await_identity(const NodeRecord& own, const Patience& patienc
       // A killed instance of the same name may have left one: it counts while its rank 0 lives.
       if (launch_id == own.launch_id) {
         const Holder holder = lock_holder();
-        if (holder.locked && holder.record && holder.record->instance == identity.instance)
+        if ((holder.locked || holder.unknown) && holder.record &&
+            holder.record->instance == identity.instance)
           return identity;
       }
     }

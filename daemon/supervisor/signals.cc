@@ -25,7 +25,11 @@ Signals::Signals(const SignalRules& rules) : rules_(rules), parent_(::getppid())
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCONT, SIGUSR1, SIGUSR2, parent_signal()})
     ::sigaddset(&watched, signal);
   // Launchers hand on what they ignored themselves; an ignored signal never becomes readable, and
-  // with SIGCHLD ignored the worker's end could not be read.
+  // with SIGCHLD ignored the worker's end could not be read. Only a hang-up stays ignored: that is
+  // what nohup is for.
+  struct sigaction hang_up {};
+  ::sigaction(SIGHUP, nullptr, &hang_up);
+  if (hang_up.sa_handler == SIG_IGN) ::sigdelset(&watched, SIGHUP);
   for (int signal = 1; signal < 32; ++signal)
     if (signal == SIGCHLD || ::sigismember(&watched, signal) == 1) ::signal(signal, SIG_DFL);
   ::signal(SIGPIPE, SIG_IGN);
@@ -35,6 +39,7 @@ Signals::Signals(const SignalRules& rules) : rules_(rules), parent_(::getppid())
   if (parent_ <= 1) return;  // started by init, or from outside of this pid namespace
   ::prctl(PR_SET_PDEATHSIG, parent_signal());
   parent_fd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, parent_, 0)));
+  if (parent_ended()) ::raise(parent_signal());  // before anybody watched
 }
 
 bool Signals::parent_ended() const { return parent_ > 1 && ::getppid() != parent_; }
