@@ -1,0 +1,191 @@
+// FileSystem against real servers: names, attributes and listings.
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <set>
+#include <string>
+
+#include "tests/unit/fs/file_system_test.h"
+
+namespace benchfs {
+namespace {
+
+using namespace std::string_literals;
+
+class FileNames : public FileSystemTest {};
+
+TEST_P(FileNames, ChecksHowAFileWasOpened) {
+  put("f", "data");
+  std::vector<std::byte> out(4);
+  const int reader = open("f", O_RDONLY);
+  EXPECT_EQ(fs->find(reader)->write(bytes_of("x")).error(), Error(EBADF));
+  EXPECT_EQ(error_of(fs->find(reader)->truncate(0)), EINVAL);
+  const int writer = open("f", O_WRONLY);
+  EXPECT_EQ(fs->find(writer)->read(out).error(), Error(EBADF));
+  EXPECT_EQ(fs->find(writer)->write_at(bytes_of("x"), -1).error(), Error(EINVAL));
+  EXPECT_EQ(fs->find(writer)->write_at(bytes_of("x"), off_t{1} << 62).error(), Error(EFBIG));
+  EXPECT_EQ(*fs->find(writer)->write({}), 0u);
+  EXPECT_EQ(fs->find(writer)->flags() & (O_ACCMODE | O_APPEND), O_WRONLY);
+  EXPECT_TRUE(fs->find(writer)->set_flags(O_APPEND | O_RDWR).ok());
+  EXPECT_EQ(fs->find(writer)->flags() & (O_ACCMODE | O_APPEND), O_WRONLY | O_APPEND);
+  EXPECT_EQ(open("", O_WRONLY), -EISDIR);
+  EXPECT_EQ(open("f", O_RDONLY | O_DIRECTORY), -ENOTDIR);
+  EXPECT_EQ(open("f/x", O_RDONLY), -ENOTDIR);
+  EXPECT_EQ(open("f/", O_RDONLY), -ENOTDIR);
+  EXPECT_EQ(open("none", O_RDONLY), -ENOENT);
+  EXPECT_EQ(open("none/x", O_RDONLY | O_CREAT), -ENOENT);
+  EXPECT_EQ(open(std::string(256, 'n'), O_RDONLY | O_CREAT), -ENAMETOOLONG);
+  EXPECT_EQ(open(std::string(5000, 'n'), O_RDONLY | O_CREAT), -ENAMETOOLONG);
+  EXPECT_EQ(open("", O_RDWR | O_TMPFILE), -EOPNOTSUPP);
+  const int directory = open("", O_RDONLY | O_DIRECTORY);
+  EXPECT_EQ(fs->find(directory)->read(out).error(), Error(EISDIR));
+  EXPECT_TRUE(fs->find(directory)->is_directory());
+  for (const int fd : {reader, writer, directory}) close(fd);
+}
+
+TEST_P(FileNames, ChangesNames) {
+  EXPECT_TRUE(fs->make_directory(at("d"), 0750).ok());
+  EXPECT_EQ(error_of(fs->make_directory(at("d"), 0750)), EEXIST);
+  EXPECT_TRUE(fs->make_directory(at("d/e/"), 0700).ok());
+  put("d/f", "one");
+  put("d/e/g", "two");
+  EXPECT_EQ(error_of(fs->remove_directory(at("d/e"))), ENOTEMPTY);
+  EXPECT_EQ(error_of(fs->unlink(at("d/e"))), EISDIR);
+  EXPECT_EQ(error_of(fs->remove_directory(at("d/f"))), ENOTDIR);
+  EXPECT_TRUE(fs->rename(at("d/f"), at("d/e/h"), 0).ok());
+  EXPECT_EQ(stat_error("d/f"), ENOENT);
+  EXPECT_EQ(get("d/e/h"), "one");
+  EXPECT_TRUE(fs->rename(at("d/e/h"), at("d/e/g"), 0).ok());
+  EXPECT_EQ(get("d/e/g"), "one");
+  EXPECT_EQ(error_of(fs->rename(at("none"), at("x"), 0)), ENOENT);
+  EXPECT_EQ(error_of(fs->rename(at("d/."), at("x"), 0)), EBUSY);
+  EXPECT_EQ(error_of(fs->rename(at("d/e/g/"), at("x"), 0)), ENOTDIR);
+  EXPECT_TRUE(fs->link(at("d/e/g"), at("hard"), false).ok());
+  EXPECT_EQ(fs->stat(at("hard"), false)->st_nlink, 2u);
+  EXPECT_EQ(fs->stat(at("hard"), false)->st_ino, fs->stat(at("d/e/g"), false)->st_ino);
+  EXPECT_EQ(error_of(fs->link(at("d"), at("hard2"), false)), EPERM);
+  EXPECT_TRUE(fs->unlink(at("d/e/g")).ok());
+  EXPECT_EQ(get("hard"), "one");
+  EXPECT_TRUE(fs->remove_directory(at("d/e")).ok());
+  EXPECT_TRUE(fs->remove_directory(at("d/")).ok());
+  EXPECT_TRUE(fs->unlink(at("hard")).ok());
+  EXPECT_EQ(error_of(fs->unlink(at("hard"))), ENOENT);
+  EXPECT_EQ(error_of(fs->rename(*fs->locate(AT_FDCWD, "/benchfs"), at("x"), 0)), EBUSY);
+}
+
+TEST_P(FileNames, FollowsSymlinks) {
+  EXPECT_TRUE(fs->make_directory(at("d"), 0755).ok());
+  put("d/f", "text");
+  EXPECT_TRUE(fs->symlink("d", at("l")).ok());
+  EXPECT_TRUE(fs->symlink("../" + top.substr(9) + "/l/f", at("m")).ok());
+  EXPECT_TRUE(fs->symlink(name("l/f"), at("n")).ok());
+  EXPECT_TRUE(fs->symlink("loop", at("loop")).ok());
+  EXPECT_TRUE(fs->symlink("/etc/passwd", at("out")).ok());
+  EXPECT_TRUE(fs->symlink("/etc", at("outdir")).ok());
+  EXPECT_EQ(get("l/f"), "text");
+  EXPECT_EQ(get("m"), "text");
+  EXPECT_EQ(get("n"), "text");
+  EXPECT_EQ(*fs->read_link(at("n")), name("l/f"));
+  EXPECT_EQ(fs->read_link(at("d")).error(), Error(EINVAL));
+  EXPECT_EQ(open("l", O_RDONLY | O_NOFOLLOW), -ELOOP);
+  EXPECT_EQ(stat_error("loop"), ELOOP);
+  EXPECT_EQ(stat_error("loop", false), 0);
+  EXPECT_EQ(stat_error("n/"), ENOTDIR);
+  EXPECT_TRUE(S_ISLNK(fs->stat(at("l"), false)->st_mode));
+  EXPECT_TRUE(S_ISDIR(fs->stat(at("l/"), false)->st_mode));
+  EXPECT_EQ(stat_error("out"), left_mount);
+  EXPECT_EQ(outside_path(), "/etc/passwd");
+  EXPECT_EQ(stat_error("outdir/hosts"), left_mount);
+  EXPECT_EQ(outside_path(), "/etc/hosts");
+  EXPECT_EQ(stat_error("../../usr/lib"), left_mount);
+  EXPECT_EQ(outside_path(), "/usr/lib");
+  EXPECT_EQ(stat_error("../../benchfs/" + top.substr(9) + "/d/f"), 0);
+  EXPECT_EQ(*fs->canonical(at("m")), name("d/f"));
+  EXPECT_EQ(*fs->canonical(at("l/.././l/")), name("d"));
+  EXPECT_EQ(fs->canonical(at("out")).error(), Error(left_mount));
+  EXPECT_EQ(fs->canonical(at("none")).error(), Error(ENOENT));
+  EXPECT_EQ(open("dangling/x", O_CREAT | O_WRONLY), -ENOENT);
+  EXPECT_TRUE(fs->symlink("made", at("dangling")).ok());
+  put("dangling", "through");
+  EXPECT_EQ(get("made"), "through");
+}
+
+TEST_P(FileNames, ListsDirectories) {
+  constexpr int files = 700;  // several pages
+  for (int i = 0; i < files; ++i) {
+    const int fd = open("file_with_a_longer_name_" + std::to_string(i), O_CREAT | O_WRONLY);
+    ASSERT_GE(fd, 0);
+    close(fd);
+  }
+  EXPECT_TRUE(fs->make_directory(at("sub"), 0755).ok());
+  const int fd = open("", O_RDONLY | O_DIRECTORY);
+  const auto directory = fs->find(fd);
+  std::set<std::string> names;
+  std::uint64_t cookie = 0;
+  std::uint64_t sub = 0;
+  for (;;) {
+    const auto page = directory->list(cookie);
+    ASSERT_TRUE(page.ok());
+    if (page->empty()) break;
+    for (const auto& entry : *page) {
+      EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
+      if (entry.name == "sub") sub = entry.inode;
+      EXPECT_EQ(entry.type, entry.name == "sub" || entry.name.starts_with('.') ? DT_DIR : DT_REG);
+      cookie = entry.cookie;
+    }
+  }
+  EXPECT_EQ(names.size(), files + 3u);
+  EXPECT_TRUE(names.contains(".") && names.contains(".."));
+  EXPECT_EQ(sub, fs->stat(at("sub"), true)->st_ino);
+  EXPECT_EQ(directory->list(1)->front().name, "..");
+  close(fd);
+}
+
+TEST_P(FileNames, SetsAttributes) {
+  fs->umask_changed(027);
+  const int fd = open("f", O_CREAT | O_RDWR, 0666);
+  fs->umask_changed(022);
+  EXPECT_EQ(fs->stat(at("f"), true)->st_mode, S_IFREG | 0640u);
+  EXPECT_TRUE(fs->change_mode(at("f"), 0700, true).ok());
+  EXPECT_EQ(fs->find(fd)->stat()->st_mode, S_IFREG | 0700u);
+  const timespec times[2] = {{.tv_sec = 1000, .tv_nsec = 5}, {.tv_sec = 3, .tv_nsec = 7}};
+  EXPECT_TRUE(fs->set_times(at("f"), times, true).ok());
+  EXPECT_EQ(fs->stat(at("f"), true)->st_atim.tv_sec, 1000);
+  EXPECT_EQ(fs->stat(at("f"), true)->st_mtim.tv_sec, 3);
+  EXPECT_EQ(fs->stat(at("f"), true)->st_mtim.tv_nsec, 7);
+  EXPECT_EQ(*fs->find(fd)->write(bytes_of("x")), 1u);
+  EXPECT_GT(fs->stat(at("f"), true)->st_mtim.tv_sec, 1'000'000);
+  const timespec omit[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, {.tv_sec = 9, .tv_nsec = 0}};
+  EXPECT_TRUE(fs->find(fd)->set_times(omit).ok());
+  EXPECT_EQ(fs->stat(at("f"), true)->st_atim.tv_sec, 1000);
+  EXPECT_EQ(fs->stat(at("f"), true)->st_mtim.tv_sec, 9);
+  const timespec wrong[2] = {{.tv_sec = 0, .tv_nsec = 2'000'000'000}, {}};
+  EXPECT_EQ(error_of(fs->set_times(at("f"), wrong, true)), EINVAL);
+  EXPECT_TRUE(fs->change_owner(at("f"), geteuid(), static_cast<gid_t>(-1), true).ok());
+  EXPECT_TRUE(fs->access(at("f"), R_OK | W_OK | X_OK, true).ok());
+  EXPECT_EQ(error_of(fs->access(at("g"), F_OK, true)), ENOENT);
+  const auto space = fs->statistics();
+  ASSERT_TRUE(space.ok());
+  EXPECT_GT(space->f_blocks, 0u);
+  EXPECT_EQ(space->f_namemax, 255u);
+  close(fd);
+}
+
+TEST_P(FileNames, AnswersAboutTheInstance) {
+  const auto status = fs->status();
+  ASSERT_TRUE(status.ok());
+  ASSERT_EQ(status->size(), GetParam() == View::one ? 1u : 3u);
+  for (std::uint32_t rank = 0; rank < status->size(); ++rank) {
+    ASSERT_TRUE((*status)[rank].has_value()) << rank;
+    EXPECT_EQ((*status)[rank]->rank, rank);
+  }
+  EXPECT_GT(fs->requests_sent(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Views, FileNames, all_views(), view_name);
+
+}  // namespace
+}  // namespace benchfs
