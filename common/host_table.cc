@@ -1,6 +1,7 @@
 #include "common/host_table.h"
 
 #include <bit>
+#include <utility>
 
 namespace benchfs {
 namespace {
@@ -85,8 +86,8 @@ std::uint32_t HostTable::drop_slot(ProcessId self, ProcessRecord& record, std::u
     slot.next_free = slot_free;
     slot_free = index;
     if (entry != 0 && --entries[entry].opens == 0) idle = entry;
+    if (idle != 0) push_release(idle);
   }
-  if (idle != 0) push_release(idle);
   return idle;
 }
 
@@ -163,9 +164,35 @@ std::uint32_t HostTable::find_locked(std::uint64_t inode) const {
   return 0;
 }
 
-std::uint32_t HostTable::find(ProcessId self, std::uint64_t inode) {
+std::uint32_t HostTable::find(ProcessId self, std::uint64_t inode, std::uint64_t session) {
   const RobustGuard guard(table_lock, self);
-  return find_locked(inode);
+  const std::uint32_t index = find_locked(inode);
+  return index != 0 && entries[index].session >= session ? index : 0;
+}
+
+HostSize HostTable::host_size(ProcessId self, std::uint64_t inode, bool forget_times) {
+  const RobustGuard guard(table_lock, self);
+  const std::uint32_t index = find_locked(inode);
+  if (index == 0) return {};
+  SizeEntry& entry = entries[index];
+  return {.session = entry.session,
+          .size = entry.end.load(),
+          .modified = forget_times ? entry.modified.exchange(0) : entry.modified.load()};
+}
+
+void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
+                     bool was_cut) {
+  const RobustGuard guard(table_lock, self);
+  const std::uint32_t index = find_locked(inode);
+  if (index == 0) return;
+  SizeEntry& entry = entries[index];
+  entry.session = session;
+  entry.floor.store(size);
+  entry.end.store(size);
+  entry.modified.store(0);
+  if (was_cut) entry.generation.fetch_add(1);
+  entry.frozen.store(0, std::memory_order_seq_cst);
+  sys::futex_wake(&entry.frozen, INT32_MAX);
 }
 
 std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64_t session,
@@ -196,6 +223,7 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
   if (session > entry.session) {  // the first answer of a session; later ones find it set up
     entry.session = session;
     entry.generation.fetch_add(1);
+    entry.frozen.store(0);  // no home opens in a new session before it has thawed the old
     entry.floor.store(size);
     entry.end.store(size);
     entry.modified.store(0);
@@ -209,32 +237,30 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
 }
 
 void HostTable::undo_open(ProcessId self, std::uint32_t entry) {
-  bool idle = false;
-  {
-    const RobustGuard guard(table_lock, self);
-    idle = --entries[entry].opens == 0;
-  }
-  if (idle) push_release(entry);
+  const RobustGuard guard(table_lock, self);
+  if (--entries[entry].opens == 0) push_release(entry);
 }
 
-std::uint32_t HostTable::begin_release(ProcessId self, std::uint32_t index) {
+Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
+  const RobustGuard guard(table_lock, self);
   SizeEntry& entry = entries[index];
   entry.releasing.store(0);
-  const RobustGuard guard(table_lock, self);
-  if (entry.opens != 0) return 0;
-  const std::uint32_t opens = entry.granted;
-  entry.granted = 0;
-  return opens;
+  if (entry.opens != 0 || entry.granted == 0) return {};
+  return {.opens = std::exchange(entry.granted, 0),
+          .inode = entry.inode,
+          .reached = {.session = entry.session,
+                      .size = entry.end.load(),
+                      .modified = entry.modified.exchange(0)}};
 }
 
-void HostTable::end_release(ProcessId self, std::uint32_t index) {
-  SizeEntry& entry = entries[index];
+void HostTable::end_release(ProcessId self, std::uint64_t inode, std::uint64_t session) {
   const RobustGuard guard(table_lock, self);
-  if (entry.opens != 0 || entry.granted != 0) return;  // opened again
-  if (entry.releasing.load() != 0) return;             // and closed again: its turn comes
+  const std::uint32_t index = find_locked(inode);
+  if (index == 0) return;
+  SizeEntry& entry = entries[index];
+  if (entry.opens != 0 || entry.granted != 0 || entry.session > session) return;  // opened again
   std::uint32_t* link = &buckets[bucket_of(entry.inode)];
-  while (*link != 0 && *link != index) link = &entries[*link].next;
-  if (*link == 0) return;  // freed already
+  while (*link != index) link = &entries[*link].next;
   *link = entry.next;
   entry.inode = 0;
   entry.next = entry_free;

@@ -40,7 +40,7 @@ static_assert(sizeof(OpenSlot) == 64);
 // One per inode open on this host.
 struct alignas(128) SizeEntry {
   std::uint64_t inode;
-  std::uint64_t session;                  // of the home's count of this host's openings
+  std::uint64_t session;                  // what the home calls the size's history (table lock)
   std::atomic<std::uint32_t> generation;  // cached chunk descriptors of an older one are void
   std::atomic<std::uint32_t> frozen;      // futex; 1: writers wait
   std::atomic<std::uint64_t> floor;       // size known to be reached; lowered only when frozen
@@ -64,6 +64,18 @@ struct alignas(64) ProcessRecord {
   std::uint64_t reserved[6];
   std::array<std::atomic<std::uint64_t>, write_words> writing;  // entry | generation << 32
   std::array<std::atomic<std::uint64_t>, open_slots / 64> slots;
+};
+
+struct HostSize {
+  std::uint64_t session;
+  std::uint64_t size;
+  std::int64_t modified;
+};
+
+struct Released {
+  std::uint32_t opens;
+  std::uint64_t inode;
+  HostSize reached;
 };
 
 struct HostTable {
@@ -111,15 +123,20 @@ struct HostTable {
                        std::uint64_t size);
   // Takes one opened() back: nobody uses the slot it was for.
   void undo_open(ProcessId self, std::uint32_t entry);
-  // Entry of an inode open on this host, 0 if none. Takes the table lock.
-  std::uint32_t find(ProcessId self, std::uint64_t inode);
+  // Entry of an inode open on this host in `session`, or a later one, 0 if none.
+  std::uint32_t find(ProcessId self, std::uint64_t inode, std::uint64_t session);
+  // What this host's writers reached; session 0: it is not open here.
+  HostSize host_size(ProcessId self, std::uint64_t inode, bool forget_times);
+  // After a truncation: the new size, known by a new session; lets the writers in.
+  void thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
+            bool was_cut);
 
   // Leader: takes the release list; the entries are linked by next_release.
   std::uint32_t take_releases() { return release_head.exchange(0); }
-  void push_release(std::uint32_t entry);
-  // Leader: under the table lock, the opens to give back, 0 if it was opened again meanwhile.
-  std::uint32_t begin_release(ProcessId self, std::uint32_t entry);
-  void end_release(ProcessId self, std::uint32_t entry);
+  // Leader: what to give back to the home; no opens if it was opened again meanwhile.
+  Released begin_release(ProcessId self, std::uint32_t entry);
+  // Leader: the home counts no open of this host any more, nor will in `session`.
+  void end_release(ProcessId self, std::uint64_t inode, std::uint64_t session);
 
   // Writers' words that say "writing this entry" (dead processes excepted, their words cleared).
   bool being_written(std::uint32_t entry);
@@ -129,6 +146,7 @@ struct HostTable {
   }
 
  private:
+  void push_release(std::uint32_t entry);  // under the table lock
   std::uint32_t find_locked(std::uint64_t inode) const;
   ProcessRecord* known_record(ProcessId process);
 };

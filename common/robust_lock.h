@@ -22,17 +22,20 @@ class RobustLock {
     ProcessId owner = 0;
     return word_.compare_exchange_strong(owner, self, std::memory_order_acquire);
   }
+  // As try_lock, and from an owner that has died.
+  bool try_take(ProcessId self) {
+    if (try_lock(self)) return true;
+    ProcessId owner = word_.load(std::memory_order_relaxed);
+    // Several threads of one process look alike; a thread that dies takes its process along.
+    return owner != 0 && owner != self && !is_alive(owner) &&
+           word_.compare_exchange_strong(owner, self, std::memory_order_acquire);
+  }
   void unlock() { word_.store(0, std::memory_order_release); }
 
  private:
   void lock_slowly(ProcessId self) {
     for (std::uint32_t tries = 0;; ++tries) {
-      ProcessId owner = 0;
-      if (word_.compare_exchange_strong(owner, self, std::memory_order_acquire)) return;
-      // Several threads of one process look alike; a thread that dies takes its process along.
-      if (tries % 1024 == 1023 && owner != self && !is_alive(owner) &&
-          word_.compare_exchange_strong(owner, self, std::memory_order_acquire))
-        return;
+      if (tries % 1024 == 1023 ? try_take(self) : try_lock(self)) return;
       if (tries < 64) {
         sys::yield();
       } else {

@@ -151,7 +151,7 @@ static_assert(Message<Stat>);
 
 struct OpenReply {
   Attributes attributes;
-  std::uint64_t session;  // counts how often this host went from not open to open
+  std::uint64_t session;  // see Session below
   std::uint32_t exact;    // 1: no other host has it open
   std::uint32_t created;
 };
@@ -167,9 +167,17 @@ struct Open {
 static_assert(Message<Open> && sizeof(OpenReply) == 88 && sizeof(Open) == 32);
 
 // A host closed `opens` of the opens it was granted.
+// A home and a host speak of an inode by session: a number that the home takes when the host opens
+// the file first, and anew each time the size is set. Messages of the two may overtake each other;
+// a size of another session than the home's is void, and a host that does not know the home's yet
+// (the answer to its open is on its way) says so and is asked again.
+struct ReleaseReply {
+  std::uint64_t session;  // of this host, as the home knew it then
+  std::uint64_t opens;    // that the home still counts for this host: answers on their way
+};
 struct Release {
   static constexpr Op op = Op::release;
-  using Reply = Nothing;
+  using Reply = ReleaseReply;
   std::uint64_t inode;
   std::uint64_t session;
   std::uint64_t end;      // size reached by this host's writers
@@ -481,10 +489,17 @@ struct AbortEntry {  // the name follows
 };
 static_assert(Message<AbortEntry>);
 
+// What this host's writers reached.
+struct HostSizeReply {
+  std::uint64_t session;  // 0: not known here, or not this session yet
+  std::uint64_t size;
+  std::int64_t modified;
+};
 struct Freeze {
   static constexpr Op op = Op::freeze;
-  using Reply = SizeReply;  // what this host's writers reached
+  using Reply = HostSizeReply;
   std::uint64_t inode;
+  std::uint64_t session;
 };
 static_assert(Message<Freeze>);
 
@@ -492,6 +507,7 @@ struct Thaw {
   static constexpr Op op = Op::thaw;
   using Reply = Nothing;
   std::uint64_t inode;
+  std::uint64_t session;  // the new one
   std::uint64_t size;
   std::uint64_t cut;  // 1: chunk files were cut, cached descriptors are void
 };
@@ -499,7 +515,7 @@ static_assert(Message<Thaw>);
 
 struct HostSize {
   static constexpr Op op = Op::host_size;
-  using Reply = SizeReply;
+  using Reply = HostSizeReply;
   std::uint64_t inode;
   std::uint64_t forget_times;  // 1: utimens came after every write so far
 };
@@ -507,9 +523,9 @@ static_assert(Message<HostSize>);
 
 struct RevokeExact {
   static constexpr Op op = Op::revoke_exact;
-  using Reply = SizeReply;
+  using Reply = HostSizeReply;
   std::uint64_t inode;
-  std::uint64_t session;  // whose answer may still be on its way
+  std::uint64_t session;
 };
 static_assert(Message<RevokeExact>);
 

@@ -27,18 +27,20 @@ bool HostKeeper::poll() {
 }
 
 Task<int> HostKeeper::release(Server& server, std::uint32_t index) {
-  HostTable& table = server.table;
-  const std::uint32_t opens = table.begin_release(server.self, index);
-  if (opens == 0) co_return 0;
-  SizeEntry& entry = table.entries[index];
-  const wire::Release message{.inode = entry.inode,
-                              .session = entry.session,
-                              .end = entry.end.load(),
-                              .modified = entry.modified.exchange(0),
-                              .opens = opens,
+  const Released released = server.table.begin_release(server.self, index);
+  if (released.opens == 0) co_return 0;
+  const wire::Release message{.inode = released.inode,
+                              .session = released.reached.session,
+                              .end = released.reached.size,
+                              .modified = released.reached.modified,
+                              .opens = released.opens,
                               .reserved = 0};
-  co_await server.ask(home_rank(message.inode), message);  // a home that is gone knows nothing
-  table.end_release(server.self, index);
+  const auto reply = co_await server.ask(home_rank(message.inode), message);
+  if (!reply.ok()) {  // a home that is gone knows nothing
+    server.table.end_release(server.self, message.inode, message.session);
+  } else if (reply->opens == 0) {
+    server.table.end_release(server.self, message.inode, reply->session);
+  }
   co_return 0;
 }
 

@@ -292,13 +292,8 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
   }
   std::uint32_t entry = 0;
   if (!is_directory) {
-    bool exact = reply->exact != 0;
-    const auto revoked = server_.revoked_early.find(attributes.inode);
-    if (revoked != server_.revoked_early.end()) {
-      exact = exact && revoked->second < reply->session;
-      server_.revoked_early.erase(revoked);
-    }
-    entry = table.opened(server_.self, attributes.inode, reply->session, exact, attributes.size);
+    entry = table.opened(server_.self, attributes.inode, reply->session, reply->exact != 0,
+                         attributes.size);
     if (entry == 0) error = ENFILE;
   }
   if (error == 0) {

@@ -33,17 +33,16 @@ Task<int> keep_reply(Task<Result<Reply>> question, Result<Reply>* reply, int* mi
   co_return 0;
 }
 
-// Asks several ranks at once and waits for all.
-template <wire::Message M>
-Task<std::vector<Result<typename M::Reply>>> ask_all(Server& server,
-                                                     std::vector<std::uint32_t> ranks, M message) {
-  using Reply = typename M::Reply;
+// Asks several ranks at once, each by ask(rank), and waits for all.
+template <class Reply, class Ask>
+Task<std::vector<Result<Reply>>> ask_all(Server& server, const std::vector<std::uint32_t>& ranks,
+                                         Ask ask) {
   std::vector<Result<Reply>> replies(ranks.size(), Result<Reply>(Error(EIO)));
   if (ranks.empty()) co_return replies;
   Completion all(server.loop);
   int missing = static_cast<int>(ranks.size());
   for (std::size_t i = 0; i < ranks.size(); ++i)
-    server.loop.spawn(keep_reply(server.ask(ranks[i], message), &replies[i], &missing, &all));
+    server.loop.spawn(keep_reply<Reply>(ask(ranks[i]), &replies[i], &missing, &all));
   co_await all;
   co_return replies;
 }
@@ -53,12 +52,6 @@ std::vector<std::uint32_t> open_hosts(const Inode& inode) {
   if (inode.open == nullptr) return hosts;
   for (const OpenHost& host : inode.open->hosts) hosts.push_back(host.host);
   return hosts;
-}
-
-void learn(Inode& inode, const wire::SizeReply& reply) {
-  inode.size = std::max(inode.size, reply.size);
-  inode.modified = std::max(inode.modified, reply.modified);
-  inode.changed = std::max(inode.changed, reply.modified);
 }
 
 // The ranks that may hold chunks of bytes [from, to).
@@ -76,7 +69,9 @@ std::vector<std::uint32_t> chunk_ranks(const Server& server, std::uint64_t inode
 
 Task<Status> cut(Server& server, std::uint64_t inode, std::uint64_t size, std::uint64_t known) {
   const wire::CutChunks message{.inode = inode, .size = size, .known = known};
-  const auto replies = co_await ask_all(server, chunk_ranks(server, inode, size, known), message);
+  const auto ranks = chunk_ranks(server, inode, size, known);
+  const auto replies = co_await ask_all<wire::Nothing>(
+      server, ranks, [&](std::uint32_t rank) { return server.ask(rank, message); });
   for (const auto& reply : replies)
     if (!reply.ok()) co_return reply.error();
   co_return Done{};
@@ -124,53 +119,37 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
   }
 }
 
-wire::SizeReply host_size_here(Server& server, std::uint64_t inode, bool forget_times) {
-  const std::uint32_t index = server.table.find(server.self, inode);
-  if (index == 0) return {.size = 0, .modified = 0};
-  SizeEntry& entry = server.table.entries[index];
-  const std::int64_t modified = forget_times ? entry.modified.exchange(0) : entry.modified.load();
-  return {.size = entry.end.load(), .modified = modified};
+std::uint64_t session_of(Server& server, std::uint64_t number, std::uint32_t host) {
+  const Inode* const inode = server.names.find(number);
+  if (inode == nullptr || inode->open == nullptr) return 0;
+  const auto& hosts = inode->open->hosts;
+  const auto found = std::ranges::find(hosts, host, &OpenHost::host);
+  return found == hosts.end() ? 0 : found->session;
 }
 
-Task<wire::SizeReply> freeze_here(Server& server, std::uint64_t inode) {
-  const std::uint32_t index = server.table.find(server.self, inode);
-  if (index == 0) co_return wire::SizeReply{.size = 0, .modified = 0};
-  SizeEntry& entry = server.table.entries[index];
-  entry.frozen.store(1, std::memory_order_seq_cst);
-  // Writers of a stopped program are waited for: a suspended process is not a failure.
-  for (std::int64_t nap = 20'000; server.table.being_written(index);
-       nap = std::min(nap * 2, std::int64_t{5'000'000}))
-    co_await server.loop.sleep(nap);
-  co_return wire::SizeReply{.size = entry.end.load(), .modified = entry.modified.load()};
-}
-
-void thaw_here(Server& server, std::uint64_t inode, std::uint64_t size, bool was_cut) {
-  const std::uint32_t index = server.table.find(server.self, inode);
-  if (index == 0) return;
-  SizeEntry& entry = server.table.entries[index];
-  entry.floor.store(size);
-  entry.end.store(size);
-  entry.modified.store(0);
-  if (was_cut) entry.generation.fetch_add(1);
-  entry.frozen.store(0, std::memory_order_seq_cst);
-  sys::futex_wake(&entry.frozen, INT32_MAX);
+void learn(Server& server, Inode& inode, std::uint32_t host, const wire::HostSizeReply& reply) {
+  if (reply.session == 0 || reply.session != session_of(server, inode.number, host)) return;
+  inode.size = std::max(inode.size, reply.size);
+  inode.modified = std::max(inode.modified, reply.modified);
+  inode.changed = std::max(inode.changed, reply.modified);
 }
 
 Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
   Inode* inode = server.names.find(number);
   if (inode == nullptr) co_return Error(ENOENT);
-  if (inode->open == nullptr || inode->open->hosts.empty()) co_return Done{};
-  const auto& hosts = inode->open->hosts;
-  if (hosts.size() == 1 && hosts[0].host == server.topology.host()) {  // the common case: no wait
-    learn(*inode, host_size_here(server, number, forget_times));
+  const std::vector<std::uint32_t> hosts = open_hosts(*inode);
+  if (hosts.empty()) co_return Done{};
+  if (hosts.size() == 1 && hosts[0] == server.topology.host()) {  // the common case: no wait
+    learn(server, *inode, hosts[0], host_size_here(server, number, forget_times));
     co_return Done{};
   }
   const wire::HostSize message{.inode = number, .forget_times = forget_times ? 1u : 0u};
-  const auto replies = co_await ask_all(server, open_hosts(*inode), message);
+  const auto replies = co_await ask_all<wire::HostSizeReply>(
+      server, hosts, [&](std::uint32_t host) { return server.ask(host, message); });
   inode = server.names.find(number);
   if (inode == nullptr) co_return Error(ENOENT);
-  for (const auto& reply : replies)
-    if (reply.ok()) learn(*inode, *reply);
+  for (std::size_t i = 0; i < hosts.size(); ++i)
+    if (replies[i].ok()) learn(server, *inode, hosts[i], *replies[i]);
   co_return Done{};
 }
 
@@ -186,10 +165,12 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
   OpenState& open = begin_use(*inode);
   co_await open.mutex.lock(server.loop);
   const std::vector<std::uint32_t> hosts = open_hosts(*inode);
-  const wire::Freeze freeze{.inode = number};
-  const auto sizes = co_await ask_all(server, hosts, freeze);
-  for (const auto& reply : sizes)
-    if (reply.ok()) learn(*inode, *reply);
+  const auto sizes = co_await ask_all<wire::HostSizeReply>(server, hosts, [&](std::uint32_t host) {
+    const wire::Freeze freeze{.inode = number, .session = session_of(server, number, host)};
+    return ask_open_host(server, host, freeze);
+  });
+  for (std::size_t i = 0; i < hosts.size(); ++i)
+    if (sizes[i].ok()) learn(server, *inode, hosts[i], *sizes[i]);
   const std::uint64_t known = inode->size;
   Status status = Done{};
   if (size < known) status = co_await cut(server, number, size, known);
@@ -198,8 +179,14 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
     open.reserved_end = 0;
     inode->modified = inode->changed = now();
   }
-  const wire::Thaw thaw{.inode = number, .size = inode->size, .cut = size < known ? 1u : 0u};
-  co_await ask_all(server, hosts, thaw);
+  // From here on what hosts reported of the time before is void.
+  for (OpenHost& host : open.hosts) host.session = ++server.next_session;
+  co_await ask_all<wire::Nothing>(server, open_hosts(*inode), [&](std::uint32_t host) {
+    return server.ask(host, wire::Thaw{.inode = number,
+                                       .session = session_of(server, number, host),
+                                       .size = inode->size,
+                                       .cut = size < known ? 1u : 0u});
+  });
   open.mutex.unlock();
   end_use(*inode);
   remove_if_unused(server, *inode);

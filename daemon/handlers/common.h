@@ -2,6 +2,7 @@
 // inode nobody names or has open.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -26,10 +27,32 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size);
 // Erases the inode and its chunks if no name and no open is left.
 void remove_if_unused(Server& server, Inode& inode);
 
-// This host's part of the questions above; entry 0 (not open here) is fine.
-wire::SizeReply host_size_here(Server& server, std::uint64_t inode, bool forget_times);
-Task<wire::SizeReply> freeze_here(Server& server, std::uint64_t inode);
-void thaw_here(Server& server, std::uint64_t inode, std::uint64_t size, bool cut);
+// Asks a host about an inode until it knows the session or closed it: the answer to its open may
+// still be on its way. EIO: it does not come to know it within the request time-out.
+template <class M>
+Task<Result<wire::HostSizeReply>> ask_open_host(Server& server, std::uint32_t host, M message) {
+  const std::int64_t deadline =
+      sys::now_ns() + std::int64_t{server.config.network.request_timeout_ms} * 1'000'000;
+  for (std::int64_t nap = 100'000;; nap = std::min(nap * 2, std::int64_t{5'000'000})) {
+    auto reply = co_await server.ask(host, message);
+    if (!reply.ok() || reply->session >= message.session) co_return reply;
+    if (session_of(server, message.inode, host) != message.session) co_return wire::HostSizeReply{};
+    if (sys::now_ns() > deadline) co_return Error(EIO);
+    co_await server.loop.sleep(nap);
+  }
+}
+
+// A host's session of an inode at home here; 0: it has no opens.
+std::uint64_t session_of(Server& server, std::uint64_t inode, std::uint32_t host);
+
+// What the clients of this host know of an inode.
+inline wire::HostSizeReply host_size_here(Server& server, std::uint64_t inode, bool forget_times) {
+  const HostSize here = server.table.host_size(server.self, inode, forget_times);
+  return {.session = here.session, .size = here.size, .modified = here.modified};
+}
+
+// What a host reported counts, if it is of the host's current session.
+void learn(Server& server, Inode& inode, std::uint32_t host, const wire::HostSizeReply& reply);
 
 inline std::int64_t now() { return sys::now_ns(CLOCK_REALTIME); }
 

@@ -32,15 +32,30 @@ Status may_open(const Inode& inode, std::uint32_t uid, std::uint32_t flags) {
   return Done{};
 }
 
+// Takes the one host that knew the size by itself its exactness, and learns the size.
+Task<int> revoke_exact(Server& server, std::uint64_t number, OpenState& open) {
+  const std::uint32_t host = open.exact_host;
+  const wire::RevokeExact revoke{.inode = number, .session = session_of(server, number, host)};
+  const auto told = co_await ask_open_host(server, host, revoke);
+  Inode* const inode = server.names.find(number);
+  if (told.ok() && inode != nullptr) learn(server, *inode, host, *told);
+  if (open.exact_host == host) open.exact_host = OpenState::nobody;
+  co_return 0;
+}
+
 // Counts the open for the caller's host; the first of a host may cost another host its exactness.
 Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, bool created) {
-  Inode* inode = server.names.find(number);
+  Inode* const inode = server.names.find(number);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->open == nullptr) inode->open = std::make_unique<OpenState>();
   OpenState* const open = inode->open.get();
   ++open->users;
-  if (open->mutex.locked()) {  // a truncation must not meet half a grant
+  const auto costs_exactness = [&] {
+    return open->exact_host != OpenState::nobody && open->exact_host != host;
+  };
+  if (open->mutex.locked() || costs_exactness()) {  // a truncation must not meet half a grant
     co_await open->mutex.lock(server.loop);
+    if (costs_exactness()) co_await revoke_exact(server, number, *open);
     open->mutex.unlock();
   }
   auto known = std::ranges::find(open->hosts, host, &OpenHost::host);
@@ -50,28 +65,11 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
     if (open->hosts.size() == 1) open->exact_host = host;
   }
   ++known->opens;
-  const std::uint64_t session = known->session;
-  if (open->exact_host != OpenState::nobody && open->exact_host != host) {
-    const std::uint32_t former = open->exact_host;
-    open->exact_host = OpenState::nobody;
-    co_await open->mutex.lock(server.loop);
-    const auto holder = std::ranges::find(open->hosts, former, &OpenHost::host);
-    const wire::RevokeExact revoke{
-        .inode = number, .session = holder == open->hosts.end() ? 0 : holder->session};
-    const auto told = co_await server.ask(former, revoke);
-    if (told.ok()) {
-      inode->size = std::max(inode->size, told->size);
-      inode->modified = std::max(inode->modified, told->modified);
-    }
-    open->mutex.unlock();
-  }
-  const bool exact = open->exact_host == host;
   --open->users;
-  wire::OpenReply reply{.attributes = attributes_of(*inode),
-                        .session = session,
-                        .exact = exact ? 1u : 0u,
-                        .created = created ? 1u : 0u};
-  co_return Answer(reply);
+  co_return Answer(wire::OpenReply{.attributes = attributes_of(*inode),
+                                   .session = known->session,
+                                   .exact = open->exact_host == host ? 1u : 0u,
+                                   .created = created ? 1u : 0u});
 }
 
 }  // namespace
@@ -128,35 +126,27 @@ Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release 
   OpenState& open = *inode->open;
   const auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
   if (host == open.hosts.end() || request.opens > host->opens) co_return Answer(Error(EINVAL));
-  inode->size = std::max(inode->size, request.end);
-  inode->modified = std::max(inode->modified, request.modified);
-  inode->changed = std::max(inode->changed, request.modified);
+  learn(server, *inode, caller.host,
+        {.session = request.session, .size = request.end, .modified = request.modified});
   host->opens -= request.opens;
+  const wire::ReleaseReply reply{.session = host->session, .opens = host->opens};
   if (host->opens == 0) {
     if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
     open.hosts.erase(host);
     if (open.hosts.empty() && open.users == 0) inode->open.reset();
     remove_if_unused(server, *inode);
   }
-  co_return Answer(wire::Nothing{});
+  co_return Answer(reply);
 }
 
 Task<Answer> handle_revoke_exact(Server& server, const Caller&, wire::RevokeExact request, Tail) {
-  const std::uint32_t index = server.table.find(server.self, request.inode);
-  // The answer that grants this session may be overtaken by its revocation.
-  if (index == 0 || server.table.entries[index].session < request.session)
-    server.revoked_early[request.inode] = request.session;
-  if (index == 0) co_return Answer(wire::SizeReply{.size = 0, .modified = 0});
+  const std::uint32_t index = server.table.find(server.self, request.inode, request.session);
+  if (index == 0) co_return Answer(wire::HostSizeReply{});
   SizeEntry& entry = server.table.entries[index];
   // Under the append lock, so that no appender still trusts the old word afterwards.
-  for (int tries = 0; !entry.append_lock.try_lock(server.self); ++tries) {
-    if (tries < 100) {
-      co_await server.loop.sleep(50'000);
-    } else {
-      entry.append_lock.lock(server.self);  // takes it from a dead owner
-      break;
-    }
-  }
+  for (std::int64_t nap = 20'000; !entry.append_lock.try_take(server.self);
+       nap = std::min(nap * 2, std::int64_t{5'000'000}))
+    co_await server.loop.sleep(nap);
   entry.exact.store(0, std::memory_order_seq_cst);
   entry.append_lock.unlock();
   co_return Answer(host_size_here(server, request.inode, false));

@@ -45,11 +45,18 @@ Task<Answer> handle_reserve(Server& server, const Caller&, wire::Reserve request
 }
 
 Task<Answer> handle_freeze(Server& server, const Caller&, wire::Freeze request, Tail) {
-  co_return Answer(co_await freeze_here(server, request.inode));
+  const std::uint32_t index = server.table.find(server.self, request.inode, request.session);
+  if (index == 0) co_return Answer(wire::HostSizeReply{});
+  server.table.entries[index].frozen.store(1, std::memory_order_seq_cst);
+  // Writers of a stopped program are waited for: a suspended process is not a failure.
+  for (std::int64_t nap = 20'000; server.table.being_written(index);
+       nap = std::min(nap * 2, std::int64_t{5'000'000}))
+    co_await server.loop.sleep(nap);
+  co_return Answer(host_size_here(server, request.inode, false));
 }
 
 Task<Answer> handle_thaw(Server& server, const Caller&, wire::Thaw request, Tail) {
-  thaw_here(server, request.inode, request.size, request.cut != 0);
+  server.table.thaw(server.self, request.inode, request.session, request.size, request.cut != 0);
   co_return Answer(wire::Nothing{});
 }
 

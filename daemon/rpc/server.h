@@ -114,8 +114,6 @@ class Server {
   Namespace names;
   Counters counters;
   std::uint64_t next_session = 0;
-  // Sessions, by inode, that lost their exactness before the answer of their first open was entered.
-  absl::flat_hash_map<std::uint64_t, std::uint64_t> revoked_early;
   std::uint32_t answering = 0;  // requests of peers, and orders to them, under way
   AsyncMutex rename_ticket;     // rank 0's
 

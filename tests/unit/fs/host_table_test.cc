@@ -32,9 +32,10 @@ class HostTables : public testing::Test {
     std::uint32_t entry = table->take_releases();
     while (entry != 0) {
       const std::uint32_t next = table->entries[entry].next_release;
-      const std::uint32_t granted = table->begin_release(self, entry);
-      opens += granted;
-      if (granted != 0) table->end_release(self, entry);
+      const Released released = table->begin_release(self, entry);
+      opens += released.opens;
+      if (released.opens != 0)
+        table->end_release(self, released.inode, released.reached.session);
       entry = next;
     }
     return opens;
@@ -99,7 +100,7 @@ TEST_F(HostTables, LastCloseAsksForOneReleaseOfAllOpens) {
   EXPECT_EQ(table->drop_slot(self, *record, slots[1]), 0u);
   EXPECT_NE(table->drop_slot(self, *record, slots[2]), 0u);
   EXPECT_EQ(release_all(), 3u);
-  EXPECT_EQ(table->find(self, 99), 0u);
+  EXPECT_EQ(table->find(self, 99, 1), 0u);
 }
 
 // Processes open, fork, close and are killed in the middle; nothing may be left, nothing shared.
@@ -148,7 +149,7 @@ TEST_F(HostTables, SurvivesManyProcesses) {
   }
   EXPECT_EQ(live_slots(), 0u);
   EXPECT_EQ(release_all(), processes * 3000u);
-  for (std::uint64_t inode = 1; inode <= 7; ++inode) EXPECT_EQ(table->find(self, inode), 0u);
+  for (std::uint64_t inode = 1; inode <= 7; ++inode) EXPECT_EQ(table->find(self, inode, 1), 0u);
 }
 
 }  // namespace

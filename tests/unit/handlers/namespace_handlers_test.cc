@@ -140,8 +140,8 @@ TEST_P(Names, OfManyWhoCreateOneNameExclusivelyOneWins) {
     auto& node = cluster_.node(i % ranks);
     Caller caller;
     caller.host = 0;
-    node.loop.spawn(remember(node.server->ask_raw(0, wire::Op::make_directory, caller, body, {}, {}),
-                             &errors));
+    node.loop.spawn(
+        remember(node.server->ask_raw(0, wire::Op::make_directory, caller, body, {}, {}), &errors));
   }
   while (errors.size() < 64) cluster_.turn();
   EXPECT_EQ(std::ranges::count(errors, 0), 1);
@@ -153,13 +153,15 @@ TEST(Requests, ThatClientsMayNotMakeAreRefused) {
   Cluster cluster({0});
   const wire::KillDirectory kill{.inode = 5};
   const auto bytes = wire::bytes_of(kill);
-  EXPECT_EQ(cluster.ask(wire::Op::kill_directory, 0, 0, {bytes.begin(), bytes.end()}).error, EBADMSG);
+  EXPECT_EQ(cluster.ask(wire::Op::kill_directory, 0, 0, {bytes.begin(), bytes.end()}).error,
+            EBADMSG);
   EXPECT_EQ(cluster.ask(static_cast<wire::Op>(63), 0, 0, {}).error, EBADMSG);
   EXPECT_EQ(cluster.ask(wire::Op::stat, 0, 0, {}).error, EBADMSG);
   wire::Stat lying{};
   lying.where = {.inode = root_inode, .path_bytes = 5000, .flags = 0};
   const auto short_body = wire::bytes_of(lying);
-  EXPECT_EQ(cluster.ask(wire::Op::stat, 0, 0, {short_body.begin(), short_body.end()}).error, EBADMSG);
+  EXPECT_EQ(cluster.ask(wire::Op::stat, 0, 0, {short_body.begin(), short_body.end()}).error,
+            EBADMSG);
 }
 
 }  // namespace

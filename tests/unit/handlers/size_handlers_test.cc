@@ -10,20 +10,30 @@ namespace {
 class Sizes : public testing::Test {
  protected:
   HostTable& table(std::uint32_t host) { return cluster_.node(host).table.at<HostTable>(); }
-  // What the host's server does when it passes the answer to a client.
   SizeEntry& enter(std::uint32_t host, const wire::OpenReply& reply) {
-    const ProcessId self = cluster_.node(host).server->self;
-    const std::uint32_t index =
-        table(host).opened(self, reply.attributes.inode, reply.session, reply.exact != 0,
-                           reply.attributes.size);
-    EXPECT_NE(index, 0u);
-    return table(host).entries[index];
+    return cluster_.entry(reply, host);
   }
   int truncate(const std::string& path, std::uint64_t size) {
     wire::Truncate message{};
     message.where.flags = wire::WhereFlag::follow;
     message.size = size;
     return cluster_.at_path(message, path).error;
+  }
+  // A request of host `host` at rank 0, whose end is seen in `done`.
+  Task<int> ask(wire::Op op, std::vector<std::byte> body, std::optional<int>* done,
+                std::uint32_t host = 0) {
+    Caller caller;
+    caller.host = host;
+    const Answer answer = co_await cluster_.node(0).server->ask_raw(0, op, caller, body, {}, {});
+    *done = answer.error;
+    co_return 0;
+  }
+  template <class M>
+  static std::vector<std::byte> of(const M& message, std::string_view tail = {}) {
+    std::vector<std::byte> body;
+    for (const auto part : {wire::bytes_of(message), wire::bytes_of(tail)})
+      body.insert(body.end(), part.begin(), part.end());
+    return body;
   }
   Cluster cluster_{{0, 1}};
 };
@@ -81,18 +91,9 @@ TEST_F(Sizes, ATruncationWaitsForAWriterAndNoWriterStartsMeanwhile) {
 
   wire::Truncate message{};
   message.where = {.inode = a->attributes.inode, .path_bytes = 0, .flags = 0};
-  const auto bytes = wire::bytes_of(message);
-  const std::vector<std::byte> body(bytes.begin(), bytes.end());
+  const auto body = of(message);
   std::optional<int> done;
-  auto& node = cluster_.node(0);
-  struct Runner {
-    static Task<int> go(Server& server, const std::vector<std::byte>& what, std::optional<int>* out) {
-      const Answer answer = co_await server.ask_raw(0, wire::Op::truncate, {}, what, {}, {});
-      *out = answer.error;
-      co_return 0;
-    }
-  };
-  node.loop.spawn(Runner::go(*node.server, body, &done));
+  cluster_.node(0).loop.spawn(ask(wire::Op::truncate, body, &done));
   cluster_.settle();
   EXPECT_FALSE(done.has_value());
   EXPECT_EQ(on_a.frozen.load(), 1u);
@@ -101,7 +102,7 @@ TEST_F(Sizes, ATruncationWaitsForAWriterAndNoWriterStartsMeanwhile) {
   while (!done.has_value()) cluster_.turn();
   EXPECT_EQ(*done, 0);
   EXPECT_EQ(on_a.end.load(), 0u);
-  host.drop_record(node.server->self, *record);
+  host.drop_record(cluster_.node(0).server->self, *record);
 }
 
 TEST_F(Sizes, TheLastCloseReportsTheSizeAndARemovedFileLosesItsChunks) {
@@ -152,6 +153,67 @@ TEST_F(Sizes, ReservationsAtTheEndDoNotOverlap) {
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_EQ(first->offset, 0u);
   EXPECT_EQ(second->offset, 100u);
+}
+
+// Messages of a host and the home that overtake each other.
+TEST_F(Sizes, AReleaseThatComesAfterATruncationBringsNoOldSize) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  SizeEntry& on_a = enter(0, *a);
+  raise_to(on_a.end, std::uint64_t{10});
+  const wire::Release late{.inode = a->attributes.inode,
+                           .session = on_a.session,
+                           .end = 10,
+                           .modified = 0,
+                           .opens = 1,
+                           .reserved = 0};
+  ASSERT_EQ(truncate("f", 0), 0);
+  auto& node = cluster_.node(0);
+  ASSERT_TRUE(cluster_.run(node.server->ask(0, late), node.loop).ok());
+  EXPECT_EQ(cluster_.stat("f")->size, 0u);
+}
+
+TEST_F(Sizes, AReleaseThatOvertakesTheAnswerOfAnOpenKeepsTheSize) {
+  const auto first = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  const auto second = cluster_.open_undelivered("f", O_RDWR, 0);
+  EXPECT_EQ(second->attributes.size, 0u);
+  cluster_.close(*first, 0, 100);
+  EXPECT_EQ(cluster_.deliver(*second, 0).end.load(), 100u);
+  cluster_.close(*second, 0, 0);
+  EXPECT_EQ(table(0).find(cluster_.node(0).server->self, first->attributes.inode, 0), 0u);
+  EXPECT_EQ(cluster_.stat("f")->size, 100u);
+}
+
+TEST_F(Sizes, ARevocationWaitsForTheAnswerItOvertook) {
+  const auto a = cluster_.open_undelivered("f", O_CREAT | O_RDWR, 0);
+  EXPECT_EQ(a->exact, 1u);
+  wire::Open again{};
+  again.where = {.inode = root_inode, .path_bytes = 1, .flags = wire::WhereFlag::follow};
+  again.flags = O_RDWR;
+  std::optional<int> done;
+  cluster_.node(0).loop.spawn(ask(wire::Op::open, of(again, "f"), &done, 1));
+  cluster_.settle();
+  EXPECT_FALSE(done.has_value());
+  SizeEntry& on_a = cluster_.deliver(*a, 0);
+  while (!done.has_value()) cluster_.turn();
+  EXPECT_EQ(*done, 0);
+  EXPECT_EQ(on_a.exact.load(), 0u);
+}
+
+TEST_F(Sizes, ATruncationWaitsForTheAnswerItOvertook) {
+  const auto made = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  cluster_.close(*made, 0, 5000);
+  const auto a = cluster_.open_undelivered("f", O_RDWR, 0);
+  EXPECT_EQ(a->attributes.size, 5000u);
+  wire::Truncate message{};
+  message.where = {.inode = a->attributes.inode, .path_bytes = 0, .flags = 0};
+  std::optional<int> done;
+  cluster_.node(0).loop.spawn(ask(wire::Op::truncate, of(message), &done));
+  cluster_.settle();
+  EXPECT_FALSE(done.has_value());
+  SizeEntry& on_a = cluster_.deliver(*a, 0);
+  while (!done.has_value()) cluster_.turn();
+  EXPECT_EQ(on_a.end.load(), 0u);
+  EXPECT_EQ(on_a.frozen.load(), 0u);
 }
 
 }  // namespace
