@@ -22,21 +22,12 @@ std::uint64_t bytes_of_all(Pieces pieces) {
 // the bytes moved and where the next one begins.
 template <class Transfer>
 Result<std::size_t> OpenFile::at_shared_offset(std::uint64_t planned, Transfer transfer) {
-  std::atomic<std::uint64_t>& shared = slot().offset;
-  Held held(slot().offset_lock, core_.host.self());
-  if (Held* const outer = held.outer()) {
-    TRY(const Moved moved, transfer(outer->next));
-    outer->next = moved.end;
-    return moved.bytes;
-  }
-  const std::uint64_t start = shared.load(std::memory_order_relaxed);
-  held.next = start + planned;
+  Held held(slot().offset_lock, core_.host.self(), &slot().offset);
+  std::atomic<std::uint64_t>& position = held.position();
+  const std::uint64_t start = position.fetch_add(planned);
   const Result<Moved> moved = transfer(start);
-  if (held.next != start + planned) {  // a signal handler went on behind us
-    shared.store(held.next, std::memory_order_relaxed);
-  } else if (moved.ok()) {
-    shared.store(moved->end, std::memory_order_relaxed);
-  }
+  std::uint64_t expected = start + planned;  // something else: a signal handler went on behind us
+  position.compare_exchange_strong(expected, moved.ok() ? moved->end : start);
   if (!moved.ok()) return moved.error();
   return moved->bytes;
 }
@@ -167,10 +158,7 @@ Result<OpenFile::Moved> OpenFile::append(Writable pieces) {
     Held held(entry().append_lock, core_.host.self());
     const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
     if (entry().exact.load(std::memory_order_seq_cst) != 0) {
-      Held* const outer = held.outer();
-      const std::uint64_t offset =
-          outer != nullptr ? std::max(known_size(), outer->next) : known_size();
-      (outer != nullptr ? outer->next : held.next) = offset + wanted;
+      const std::uint64_t offset = held.place_at_end(known_size(), wanted);
       return write_inside(bracket, pieces, offset);
     }
   }

@@ -57,20 +57,17 @@ Result<off_t> OpenFile::seek(off_t offset, int whence) {
   } else if (whence != SEEK_SET && whence != SEEK_CUR) {
     return Error(EINVAL);
   }
-  Held held(slot().offset_lock, core_.host.self());
-  Held* const outer = held.outer();
-  if (whence == SEEK_CUR)
-    base = static_cast<std::int64_t>(outer != nullptr ? outer->next : slot().offset.load());
+  Held held(slot().offset_lock, core_.host.self(), &slot().offset);
+  std::atomic<std::uint64_t>& position = held.position();
+  std::uint64_t seen = position.load();
   std::int64_t target = 0;
-  if (__builtin_add_overflow(base, offset, &target)) return Error(EOVERFLOW);
-  const bool in_range =
-      is_directory() || static_cast<std::uint64_t>(target) <= wire::file_bytes_max;
-  if (target < 0 || !in_range) return Error(EINVAL);
-  if (outer != nullptr) {
-    outer->next = static_cast<std::uint64_t>(target);
-  } else if (whence != SEEK_CUR || offset != 0) {
-    slot().offset.store(static_cast<std::uint64_t>(target));
-  }
+  do {
+    if (whence == SEEK_CUR) base = static_cast<std::int64_t>(seen);
+    if (__builtin_add_overflow(base, offset, &target)) return Error(EOVERFLOW);
+    const bool in_range =
+        is_directory() || static_cast<std::uint64_t>(target) <= wire::file_bytes_max;
+    if (target < 0 || !in_range) return Error(EINVAL);
+  } while (!position.compare_exchange_weak(seen, static_cast<std::uint64_t>(target)));
   return target;
 }
 

@@ -1,5 +1,7 @@
 #include "client-preload/fs/held.h"
 
+#include <algorithm>
+
 #include "common/sys.h"
 
 namespace benchfs {
@@ -32,7 +34,8 @@ Held* Held::find_outer(RobustLock& lock, ProcessId self) {
   return nullptr;
 }
 
-Held::Held(RobustLock& lock, ProcessId self) : lock_(lock), below_(top) {
+Held::Held(RobustLock& lock, ProcessId self, std::atomic<std::uint64_t>* shared)
+    : lock_(lock), shared_(shared), below_(top) {
   if (below_ < this) below_ = nullptr;  // a deeper frame, left by siglongjmp
   outer_ = find_outer(lock, self);
   top = this;
@@ -52,8 +55,36 @@ Held::Held(RobustLock& lock, ProcessId self) : lock_(lock), below_(top) {
   state_.store(taken, std::memory_order_relaxed);
 }
 
+std::atomic<std::uint64_t>& Held::position() {
+  std::atomic<std::uint64_t>& next = outer_ != nullptr ? outer_->next_ : next_;
+  std::uint64_t seen = unset;
+  next.compare_exchange_strong(seen, shared_->load(std::memory_order_relaxed));
+  return seen == given_back ? *shared_ : next;
+}
+
+void Held::give_back() {
+  std::uint64_t seen = next_.load(std::memory_order_relaxed);
+  do {
+    if (seen != unset) shared_->store(seen, std::memory_order_relaxed);
+  } while (!next_.compare_exchange_strong(seen, given_back));
+}
+
+std::uint64_t Held::place_at_end(std::uint64_t end, std::uint64_t bytes) {
+  std::atomic<std::uint64_t>& next = outer_ != nullptr ? outer_->next_ : next_;
+  std::uint64_t seen = unset;
+  std::uint64_t place = end;
+  while (!next.compare_exchange_strong(seen, place + bytes))
+    place = seen == unset ? end : std::max(end, seen);
+  return place;
+}
+
 Held::~Held() {
-  if (outer_ == nullptr) lock_.unlock();
+  if (outer_ == nullptr) {
+    if (shared_ != nullptr) give_back();
+    state_.store(trying, std::memory_order_relaxed);  // a handler finds out whether it was given up
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    lock_.unlock();
+  }
   std::atomic_signal_fence(std::memory_order_seq_cst);
   top = below_;
 }

@@ -3,7 +3,8 @@
 //
 // A signal handler may start a transfer on the same file within the one it interrupted. It must not
 // wait for its own thread, so it finds the thread's Held and goes on behind the interrupted
-// transfer's end.
+// transfer's end. It may come between any two instructions, so the position changes by one atomic
+// step at a time.
 #pragma once
 
 #include <atomic>
@@ -16,25 +17,30 @@ namespace benchfs {
 
 class Held {
  public:
-  Held(RobustLock& lock, ProcessId self);
+  // `shared`: the position that the lock guards, if it is one that is stored.
+  Held(RobustLock& lock, ProcessId self, std::atomic<std::uint64_t>* shared = nullptr);
   ~Held();
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
 
-  // The interrupted transfer of this very thread that has the lock; null: this one took it.
-  Held* outer() const { return outer_; }
-
-  // Where the next transfer begins. Set by who took the lock, moved on by who came in between.
-  std::uint64_t next = 0;
+  // Where the next transfer begins, of this one and of those that interrupt it.
+  std::atomic<std::uint64_t>& position();
+  // A place for `bytes`: behind those of interrupted transfers, and not before `end`.
+  std::uint64_t place_at_end(std::uint64_t end, std::uint64_t bytes);
 
  private:
   enum State : std::uint32_t { waiting, trying, taken };
+  static constexpr std::uint64_t unset = UINT64_MAX;
+  static constexpr std::uint64_t given_back = UINT64_MAX - 1;
   Held* find_outer(RobustLock& lock, ProcessId self);
+  void give_back();
 
   RobustLock& lock_;
+  std::atomic<std::uint64_t>* const shared_;
   std::atomic<std::uint32_t> state_{waiting};
   Held* below_;
   Held* outer_ = nullptr;
+  std::atomic<std::uint64_t> next_{unset};
 };
 
 }  // namespace benchfs

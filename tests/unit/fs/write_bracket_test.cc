@@ -121,16 +121,9 @@ std::atomic<std::uint64_t> shared_offset{0};
 std::atomic<std::uint64_t> taken_by_handler{0};
 
 std::uint64_t reserve(ProcessId self, std::uint64_t bytes) {
-  Held held(shared_lock, self);
-  if (Held* const outer = held.outer()) {
-    const std::uint64_t start = outer->next;
-    outer->next = start + bytes;
-    return start;
-  }
-  const std::uint64_t start = shared_offset.load();
-  held.next = start + bytes;
+  Held held(shared_lock, self, &shared_offset);
+  const std::uint64_t start = held.position().fetch_add(bytes);
   for (int i = 0; i < 50; ++i) asm volatile("" ::: "memory");
-  shared_offset.store(held.next);
   return start;
 }
 

@@ -73,6 +73,7 @@ class Cluster {
     }
   }
   ~Cluster() {
+    settle();
     for (auto& node : nodes_)
       EXPECT_TRUE(run(node->peers->shutdown(sys::now_ns() + 200'000'000), node->loop).ok());
     nodes_.clear();
