@@ -1,6 +1,7 @@
 #include "daemon/handlers/common.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "common/log.h"
 #include "common/placement.h"
@@ -91,17 +92,20 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
   const auto path = wire::text(tail, 0, where.path_bytes);
   if (!path.ok()) co_return Answer(path.error());
   if (path->size() > wire::path_bytes_max * 2) co_return Answer(Error(ENAMETOOLONG));
+  std::optional<WalkedOntoLock> turn;
   for (;;) {
-    Walk walk = server.names.walk(where, *path, caller.uid, to_name);
+    Walk walk =
+        server.names.walk(where, *path, caller.uid, to_name, turn.has_value() ? &*turn : nullptr);
+    // Given up before the answer is used, but nobody else runs before the next suspension.
+    if (turn.has_value()) server.names.locks().unlock(turn->directory, turn->name);
+    turn.reset();
     if (auto* walked = std::get_if<Walked>(&walk)) co_return *walked;
     if (auto* away = std::get_if<WalkedAway>(&walk))
       co_return redirect(away->redirect, away->target);
     if (auto* error = std::get_if<Error>(&walk)) co_return Answer(*error);
     if (auto* lock = std::get_if<WalkedOntoLock>(&walk)) {
-      const std::uint64_t directory = lock->directory;
-      const std::string name = lock->name;
-      co_await server.names.locks().lock(server.loop, directory, name);
-      server.names.locks().unlock(directory, name);
+      turn = std::move(*lock);
+      co_await server.names.locks().lock(server.loop, turn->directory, turn->name);
       continue;
     }
     const auto foreign = std::get<WalkedOntoForeignLink>(walk);

@@ -12,7 +12,7 @@
 namespace benchfs {
 
 // Walks from `where` along the first where.path_bytes of `tail`, waiting for locked names. The
-// Walked is valid until the next suspension. An Answer is to be sent as it is: redirect or error.
+// Walked is valid until the next suspension; who then locks its name looks at the entry again. An Answer is to be sent as it is: redirect or error.
 using Arrival = std::variant<Walked, Answer>;
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
                      std::span<const std::byte> tail, bool to_name);

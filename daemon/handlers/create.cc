@@ -17,6 +17,14 @@ Status may_create(const Walked& walked, const Caller& caller) {
   return Done{};
 }
 
+// As it was before the wait for the name's lock?
+Status still_free(Server& server, std::uint64_t parent, std::string_view name) {
+  const Inode* const directory = server.names.find(parent);
+  if (directory == nullptr || directory->links == 0) return Error(ENOENT);
+  if (server.names.entry(*directory, name) != nullptr) return Error(EEXIST);
+  return Done{};
+}
+
 std::uint32_t group_for(const Inode& directory, std::uint32_t gid) {
   return (directory.mode & S_ISGID) != 0 ? directory.gid : gid;
 }
@@ -44,6 +52,11 @@ Task<Answer> handle_make_directory(Server& server, const Caller& caller,
   }
   const std::string name(walked.name);
   co_await server.names.locks().lock(server.loop, parent, name);
+  const Status still = still_free(server, parent, name);
+  if (!still.ok()) {
+    server.names.locks().unlock(parent, name);
+    co_return Answer(still.error());
+  }
   const wire::AdoptDirectory adopt{.parent = parent,
                                    .name_bytes = static_cast<std::uint32_t>(name.size()),
                                    .mode = mode,
@@ -108,6 +121,11 @@ Task<Answer> handle_link(Server& server, const Caller& caller, wire::Link reques
   const std::uint64_t parent = walked.directory->number;
   const std::string name(walked.name);
   co_await server.names.locks().lock(server.loop, parent, name);
+  const Status still = still_free(server, parent, name);
+  if (!still.ok()) {
+    server.names.locks().unlock(parent, name);
+    co_return Answer(still.error());
+  }
   const wire::Unreference add{.inode = request.inode, .names = -1};
   const auto added = co_await server.ask(home_rank(request.inode), add);
   Inode* const directory = server.names.find(parent);

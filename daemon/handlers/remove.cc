@@ -14,6 +14,13 @@ Status may_remove(const Walked& walked, const Caller& caller) {
   return Done{};
 }
 
+// What the name holds; 0: nothing, or the directory is gone.
+std::uint64_t entry_inode(Server& server, std::uint64_t parent, std::string_view name) {
+  const Inode* const directory = server.names.find(parent);
+  const Entry* const entry = directory == nullptr ? nullptr : server.names.entry(*directory, name);
+  return entry == nullptr ? 0 : entry->inode;
+}
+
 }  // namespace
 
 Task<Answer> handle_unlink(Server& server, const Caller& caller, wire::Unlink request, Tail tail) {
@@ -77,11 +84,13 @@ Task<Answer> handle_remove_directory(Server& server, const Caller& caller,
     co_return killed;
   }
   co_await server.names.locks().lock(server.loop, parent, name);
-  const auto killed = co_await server.ask(home_rank(number), kill);
-  if (Inode* const directory = server.names.find(parent); killed.ok() && directory != nullptr) {
-    const Entry* const entry = server.names.entry(*directory, name);
-    if (entry != nullptr && entry->inode == number) server.names.remove(*directory, name);
+  if (entry_inode(server, parent, name) != number) {  // renamed or removed while we waited
+    server.names.locks().unlock(parent, name);
+    co_return Answer(Error(ENOENT));
   }
+  const auto killed = co_await server.ask(home_rank(number), kill);
+  if (killed.ok() && entry_inode(server, parent, name) == number)
+    server.names.remove(*server.names.find(parent), name);
   server.names.locks().unlock(parent, name);
   co_return killed.ok() ? Answer(wire::Nothing{}) : Answer(killed.error());
 }

@@ -137,7 +137,7 @@ void Namespace::replace(Inode& directory, std::string_view name, Entry entry) {
 }
 
 Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint32_t uid,
-                     bool to_name) {
+                     bool to_name, const WalkedOntoLock* turn) {
   if (!valid_inode(where.inode, ranks_)) return Error(ESTALE);
   Inode* here = find(where.inode);
   if (here == nullptr) return Error(ENOENT);
@@ -174,7 +174,9 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
       continue;
     }
 
-    if (locks_.locked(here->number, component.name))
+    const bool ours =
+        turn != nullptr && turn->directory == here->number && turn->name == component.name;
+    if (!ours && locks_.locked(here->number, component.name))
       return WalkedOntoLock{here->number, std::string(component.name)};
     const Entry* const found = entry(*here, component.name);
     walked = Walked{};

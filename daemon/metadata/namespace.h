@@ -32,7 +32,7 @@ struct WalkedAway {  // to be answered as a Redirect
   wire::Redirect redirect;
   std::string target;  // of a symlink
 };
-struct WalkedOntoLock {  // somebody is changing this name: wait, walk again
+struct WalkedOntoLock {  // somebody is changing this name: wait for the lock, walk again with it
   std::uint64_t directory;
   std::string name;
 };
@@ -61,8 +61,10 @@ class Namespace {
   void remove(Inode& directory, std::string_view name);
 
   // `uid` of the caller, for search permission. `to_name`: stop before the last component, whatever
-  // it is (symlinks are not followed, remote inodes do not redirect).
-  Walk walk(const wire::Where& where, std::string_view path, std::uint32_t uid, bool to_name);
+  // it is (symlinks are not followed, remote inodes do not redirect). `turn`: the lock of that name
+  // is the caller's, if not null.
+  Walk walk(const wire::Where& where, std::string_view path, std::uint32_t uid, bool to_name,
+            const WalkedOntoLock* turn = nullptr);
 
   NameLocks& locks() { return locks_; }
 

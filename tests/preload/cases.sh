@@ -220,6 +220,9 @@ check "several processes at once" <<'END'
 for i in 1 2 3 4; do (for j in $(seq 25); do echo "$i $j" >> common; echo "$j" > "f.$i.$j"; done) & done; wait; wc -l < common; sort common | uniq | wc -l; ls | wc -l; for i in 1 2 3 4; do (for j in $(seq 25); do rm "f.$i.$j"; done) & done; wait; ls; sort common -o common
 for i in 1 2 3 4; do mkdir -p deep/er/dir & done; wait; ls -R deep; head -c 8000000 /dev/zero | tr '\0' a > big; for i in 0 1 2 3; do (dd if=/dev/zero of=big bs=1M count=1 seek=$((i * 2)) conv=notrunc status=none) & done; wait; md5sum big
 END
+check "mkdir -p of one path by several" <<'END'
+for n in $(seq 10); do mkdir d$n; cd d$n; for i in 1 2 3 4; do mkdir -p deep/er/dir & done; wait; cd ..; done; find . | sort
+END
 check "links that lead in and out" <<'END'
 mkdir d; echo in > d/f; ln -s "$PWD"/d abs; cat abs/f; ln -s /etc/passwd out; head -c 4 out; echo; ln -s /etc etc; cat etc/passwd | head -c 4; echo; ls -d etc/passwd; cat ../../etc/passwd 2> /dev/null | head -c 0; ln -s ../d d/up; cat d/up/up/f; ln -s "$W" w; echo x > w/made; cat "$W"/made; mv w/made .; cat made; cd etc && pwd -P; cd - > /dev/null; rm w; stat -Lc %F etc; [ -e out ] && echo there; find -L out -type f; rm out etc
 END

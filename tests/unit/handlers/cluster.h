@@ -122,6 +122,19 @@ class Cluster {
     return Answer(Error(ELOOP));
   }
 
+  // A request of host `host` at rank 0, whose end shows in `done`.
+  void spawn(wire::Op op, std::vector<std::byte> body, std::optional<int>* done,
+             std::uint32_t host = 0) {
+    nodes_[0]->loop.spawn(ask_later(op, std::move(body), done, host));
+  }
+  template <class M>
+  static std::vector<std::byte> body_of(const M& message, std::string_view tail = {}) {
+    std::vector<std::byte> body;
+    for (const auto part : {wire::bytes_of(message), wire::bytes_of(tail)})
+      body.insert(body.end(), part.begin(), part.end());
+    return body;
+  }
+
   int make_directory(const std::string& path) {
     wire::MakeDirectory message{};
     message.mode = 0755;
@@ -240,6 +253,14 @@ class Cluster {
   }
 
  private:
+  Task<int> ask_later(wire::Op op, std::vector<std::byte> body, std::optional<int>* done,
+                      std::uint32_t host) {
+    Caller caller;
+    caller.host = host;
+    const Answer answer = co_await nodes_[0]->server->ask_raw(0, op, caller, body, {}, {});
+    *done = answer.error;
+    co_return 0;
+  }
   template <class T>
   static Task<int> keep(Task<T> task, std::optional<T>* result) {
     result->emplace(co_await task);

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <stdio.h>
 
+#include <array>
+
 #include "tests/unit/handlers/cluster.h"
 
 namespace benchfs {
@@ -147,6 +149,23 @@ TEST_P(Names, OfManyWhoCreateOneNameExclusivelyOneWins) {
   EXPECT_EQ(std::ranges::count(errors, 0), 1);
   EXPECT_EQ(std::ranges::count(errors, EEXIST), 63);
   EXPECT_EQ(cluster_.inodes(), 2u);
+}
+
+TEST(NameLocks, LetEachOfSeveralLookUpsPassOnce) {
+  Cluster cluster({0});
+  ASSERT_EQ(cluster.make_file("f"), 0);
+  auto& node = cluster.node(0);
+  NameLocks& locks = node.server->names.locks();
+  cluster.run(locks.lock(node.loop, root_inode, "f"), node.loop);
+  wire::Stat stat{};
+  stat.where = {.inode = root_inode, .path_bytes = 1, .flags = 0};
+  std::array<std::optional<int>, 3> done;
+  for (auto& one : done) cluster.spawn(wire::Op::stat, Cluster::body_of(stat, "f"), &one);
+  cluster.settle();
+  for (const auto& one : done) EXPECT_FALSE(one.has_value());
+  locks.unlock(root_inode, "f");
+  cluster.settle();
+  for (const auto& one : done) EXPECT_EQ(one, std::optional(0));
 }
 
 TEST(Requests, ThatClientsMayNotMakeAreRefused) {

@@ -19,22 +19,6 @@ class Sizes : public testing::Test {
     message.size = size;
     return cluster_.at_path(message, path).error;
   }
-  // A request of host `host` at rank 0, whose end is seen in `done`.
-  Task<int> ask(wire::Op op, std::vector<std::byte> body, std::optional<int>* done,
-                std::uint32_t host = 0) {
-    Caller caller;
-    caller.host = host;
-    const Answer answer = co_await cluster_.node(0).server->ask_raw(0, op, caller, body, {}, {});
-    *done = answer.error;
-    co_return 0;
-  }
-  template <class M>
-  static std::vector<std::byte> of(const M& message, std::string_view tail = {}) {
-    std::vector<std::byte> body;
-    for (const auto part : {wire::bytes_of(message), wire::bytes_of(tail)})
-      body.insert(body.end(), part.begin(), part.end());
-    return body;
-  }
   Cluster cluster_{{0, 1}};
 };
 
@@ -91,9 +75,9 @@ TEST_F(Sizes, ATruncationWaitsForAWriterAndNoWriterStartsMeanwhile) {
 
   wire::Truncate message{};
   message.where = {.inode = a->attributes.inode, .path_bytes = 0, .flags = 0};
-  const auto body = of(message);
+  const auto body = Cluster::body_of(message);
   std::optional<int> done;
-  cluster_.node(0).loop.spawn(ask(wire::Op::truncate, body, &done));
+  cluster_.spawn(wire::Op::truncate, body, &done);
   cluster_.settle();
   EXPECT_FALSE(done.has_value());
   EXPECT_EQ(on_a.frozen.load(), 1u);
@@ -190,7 +174,7 @@ TEST_F(Sizes, ARevocationWaitsForTheAnswerItOvertook) {
   again.where = {.inode = root_inode, .path_bytes = 1, .flags = wire::WhereFlag::follow};
   again.flags = O_RDWR;
   std::optional<int> done;
-  cluster_.node(0).loop.spawn(ask(wire::Op::open, of(again, "f"), &done, 1));
+  cluster_.spawn(wire::Op::open, Cluster::body_of(again, "f"), &done, 1);
   cluster_.settle();
   EXPECT_FALSE(done.has_value());
   SizeEntry& on_a = cluster_.deliver(*a, 0);
@@ -207,7 +191,7 @@ TEST_F(Sizes, ATruncationWaitsForTheAnswerItOvertook) {
   wire::Truncate message{};
   message.where = {.inode = a->attributes.inode, .path_bytes = 0, .flags = 0};
   std::optional<int> done;
-  cluster_.node(0).loop.spawn(ask(wire::Op::truncate, of(message), &done));
+  cluster_.spawn(wire::Op::truncate, Cluster::body_of(message), &done);
   cluster_.settle();
   EXPECT_FALSE(done.has_value());
   SizeEntry& on_a = cluster_.deliver(*a, 0);
