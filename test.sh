@@ -142,7 +142,7 @@ if wants asan; then
   # a failure, whatever the test that caused it says. What ASan reports ends the process. (With a
   # log_path it makes directories before it is set up, by our instrumented mkdir.)
   mkdir "$out/reports"
-  if build asan build-asan 600; then
+  if build asan build-asan 780; then
     export UBSAN_OPTIONS="print_stacktrace=1:log_path=$out/reports/ubsan"
     ASAN_OPTIONS="detect_leaks=1" run_part "unit, sanitizers" 240 bash -c 'unit_tests build-asan'
     export ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0"

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t path_max = 4096;
 
 std::string kernel_working_directory() {
-  char path[path_max];
+  char path[path_max] = {};
   const long n = sys::call(SYS_getcwd, sys::pointer(path), sizeof path);
   return n > 1 && path[0] == '/' ? std::string(path) : std::string();
 }

@@ -20,10 +20,12 @@ EventLoop::~EventLoop() { assert(spawned_ == 0); }
 void EventLoop::watch(int fd, std::uint32_t events, std::function<void(std::uint32_t)> callback) {
   epoll_event event{};
   event.events = events;
-  event.data.fd = fd;
+  const std::uint32_t serial = ++watch_serial_;
+  event.data.u64 = std::uint64_t{serial} << 32 | static_cast<std::uint32_t>(fd);
   const int command = watches_.contains(fd) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   ::epoll_ctl(epoll_.get(), command, fd, &event);
-  watches_[fd] = std::make_shared<std::function<void(std::uint32_t)>>(std::move(callback));
+  watches_[fd] = {serial,
+                  std::make_shared<std::function<void(std::uint32_t)>>(std::move(callback))};
 }
 
 void EventLoop::unwatch(int fd) {
@@ -70,9 +72,10 @@ void EventLoop::dispatch(int timeout_ms) {
       ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
   for (int i = 0; i < n; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];
-    const auto found = watches_.find(event.data.fd);
-    if (found == watches_.end()) continue;  // unwatched by an earlier callback
-    const auto callback = found->second;    // kept alive while it runs
+    const auto found = watches_.find(static_cast<int>(static_cast<std::uint32_t>(event.data.u64)));
+    if (found == watches_.end() || found->second.serial != event.data.u64 >> 32)
+      continue;                                    // unwatched by an earlier callback
+    const auto callback = found->second.callback;  // kept alive while it runs
     (*callback)(event.events);
   }
 }

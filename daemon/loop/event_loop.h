@@ -103,7 +103,12 @@ class EventLoop {
   Waiting waiting_;
   Fd epoll_;
   std::vector<Source*> sources_;
-  std::unordered_map<int, std::shared_ptr<std::function<void(std::uint32_t)>>> watches_;
+  struct Watch {
+    std::uint32_t serial;  // an event of an earlier watch of the same number is stale
+    std::shared_ptr<std::function<void(std::uint32_t)>> callback;
+  };
+  std::unordered_map<int, Watch> watches_;
+  std::uint32_t watch_serial_ = 0;
   std::deque<std::coroutine_handle<>> ready_;
   std::map<Timer, Completion*> timers_;
   std::uint64_t timer_sequence_ = 0;

@@ -98,6 +98,35 @@ Task<int> write_and_read(Uring& uring, int fd, bool* equal) {
   co_return 0;
 }
 
+// Two descriptors are readable at once; the callback of the first closes the second and gets its
+// number again for one that is not readable.
+TEST(EventLoop, AnEventOfAClosedDescriptorIsNotTheNextOnes) {
+  EventLoop loop;
+  const int a = ::eventfd(1, EFD_NONBLOCK);
+  const int b = ::eventfd(1, EFD_NONBLOCK);
+  int reused = -1;
+  int stale = 0;
+  const auto replace = [&](int other) {
+    loop.unwatch(other);
+    ::close(other);
+    reused = ::eventfd(0, EFD_NONBLOCK);
+    EXPECT_EQ(reused, other);
+    loop.watch(reused, EPOLLIN, [&](std::uint32_t) { ++stale; });
+  };
+  loop.watch(a, EPOLLIN, [&](std::uint32_t) {
+    loop.unwatch(a);
+    if (reused < 0) replace(b);
+  });
+  loop.watch(b, EPOLLIN, [&](std::uint32_t) {
+    loop.unwatch(b);
+    if (reused < 0) replace(a);
+  });
+  for (int i = 0; i < 10; ++i) loop.turn(0);
+  EXPECT_EQ(stale, 0);
+  loop.unwatch(reused);
+  for (const int fd : {a, b}) ::close(fd);
+}
+
 TEST(Uring, WritesAndReadsAFile) {
   EventLoop loop;
   auto uring = Uring::create(loop, 8, 4);
