@@ -55,6 +55,8 @@ class Idle : public Cluster {
 TEST_F(Idle, AloneItNeverLooksAtUcx) {
   make(1);
   settle();
+  while (nodes[0]->loop.turn(1)) {
+  }  // until it sleeps
   const std::uint64_t before = looks;
   for (int i = 0; i < 1000; ++i) {
     if (nodes[0]->channel->poll()) FAIL();
