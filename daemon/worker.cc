@@ -274,6 +274,7 @@ int Worker::run() {
 }  // namespace
 
 int run_worker(Fd control) {
+  ::prctl(PR_SET_NAME, "benchfsd_worker");  // else "exe", by which it was started
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The supervisor alone decides when this ends; a terminal's Ctrl-C reaches the whole group.
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGQUIT})

@@ -106,7 +106,7 @@ void ChunkCache::close_entry(Entry& entry) {
 
 Result<ChunkCache::Pin> ChunkCache::open(const ChunkKey& key, int directory, bool create) {
   const auto name = file_name(key.inode, key.chunk);
-  const int flags = O_RDWR | O_NOFOLLOW | (create ? O_CREAT : 0);
+  const int flags = O_RDWR | O_NOFOLLOW | O_NOATIME | (create ? O_CREAT : 0);
   auto opened = privates_.open(directory, name.data(), flags, 0600);
   if (!opened.ok() && opened.error() == Error(EMFILE)) {
     drop_all();

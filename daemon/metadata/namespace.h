@@ -52,7 +52,7 @@ class Namespace {
   Result<Inode*> make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid);
   Result<Inode*> make_directory(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
                                 std::uint64_t parent, std::string_view name);
-  void erase(std::uint64_t number) { inodes_.erase(number); }
+  void erase(std::uint64_t number);
   std::size_t size() const { return inodes_.size(); }
 
   const Entry* entry(const Inode& directory, std::string_view name) const;
@@ -73,6 +73,7 @@ class Namespace {
   std::uint32_t ranks_;
   std::uint64_t inodes_max_;
   std::uint64_t next_counter_ = 1;
+  std::uint32_t erased_ = 0;  // since freed memory was given back
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>> inodes_;
   NameLocks locks_;
 };

@@ -35,7 +35,7 @@ TEST_P(FileProcess, KeepsTrackOfDescriptors) {
   const int other = ::open("/dev/null", O_RDWR);
   const int another = ::open("/dev/null", O_RDWR);
   EXPECT_TRUE(other == copy || another == copy);
-  usleep(1000);
+  usleep(5000);
   EXPECT_EQ(fs->find(copy), nullptr);
   EXPECT_EQ(*fs->find(unseen)->seek(0, SEEK_CUR), 10);
   EXPECT_EQ(fs->find(0), nullptr);
