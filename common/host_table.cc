@@ -177,7 +177,8 @@ HostSize HostTable::host_size(ProcessId self, std::uint64_t inode, bool forget_t
   SizeEntry& entry = entries[index];
   return {.session = entry.session,
           .size = entry.end.load(),
-          .modified = forget_times ? entry.modified.exchange(0) : entry.modified.load()};
+          .modified = forget_times ? entry.modified.exchange(0) : entry.modified.load(),
+          .exact = entry.exact.load() != 0};
 }
 
 void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
@@ -250,7 +251,8 @@ Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
           .inode = entry.inode,
           .reached = {.session = entry.session,
                       .size = entry.end.load(),
-                      .modified = entry.modified.exchange(0)}};
+                      .modified = entry.modified.exchange(0),
+                      .exact = false}};
 }
 
 void HostTable::end_release(ProcessId self, std::uint64_t inode, std::uint64_t session) {

@@ -70,6 +70,7 @@ struct HostSize {
   std::uint64_t session;
   std::uint64_t size;
   std::int64_t modified;
+  bool exact;  // nobody else has it open
 };
 
 struct Released {

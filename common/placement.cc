@@ -10,6 +10,11 @@ std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed) {
   return XXH64(bytes.data(), bytes.size(), seed);
 }
 
+std::array<std::uint64_t, 2> hash_bytes_128(std::string_view bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {hash.low64, hash.high64};
+}
+
 std::uint64_t name_hash(std::uint64_t parent_inode, std::string_view name) {
   return hash_bytes(name, parent_inode);
 }

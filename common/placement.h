@@ -2,6 +2,7 @@
 // so nobody has to ask. Needs nothing but libc: the preloaded library uses it too.
 #pragma once
 
+#include <array>
 #include <cassert>
 #include <cstdint>
 #include <string_view>
@@ -36,6 +37,8 @@ static_assert(root_inode == make_inode(0, 1));
 
 // xxHash64.
 std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed = 0);
+
+std::array<std::uint64_t, 2> hash_bytes_128(std::string_view bytes);  // XXH3
 
 std::uint64_t name_hash(std::uint64_t parent_inode, std::string_view name);
 

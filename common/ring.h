@@ -80,7 +80,10 @@ struct ServerHello {
   std::uint32_t reserved_too;
 };
 static_assert(wire::Struct<ServerHello> && sizeof(ServerHello) == 80);
-inline constexpr std::size_t hello_descriptors_max = 7;
+// Region, control page, doorbell, chunk directory, view; from the leader also host table, pool,
+// placeholder.
+inline constexpr std::size_t hello_descriptors = 5;
+inline constexpr std::size_t hello_descriptors_max = 8;
 
 // The transfer pool: 1 MiB buffers that cross to other hosts without another copy. A client takes
 // one by writing its ProcessId into the owner word; a dead owner's buffer may be taken.

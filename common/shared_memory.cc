@@ -33,12 +33,13 @@ Mapping::~Mapping() {
   if (data_ != nullptr) sys::call(SYS_munmap, sys::pointer(data_), static_cast<long>(size_));
 }
 
-Result<Mapping> Mapping::map(int fd, std::size_t bytes_min) {
+Result<Mapping> Mapping::map(int fd, std::size_t bytes_min, bool writable) {
   const int seals = sys::fcntl(fd, F_GET_SEALS);
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) return Error(EBADMSG);
   const off_t end = sys::lseek(fd, 0, SEEK_END);
   if (end < 0 || static_cast<std::size_t>(end) < bytes_min) return Error(EBADMSG);
-  const long address = sys::call(SYS_mmap, 0, end, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  const int access = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  const long address = sys::call(SYS_mmap, 0, end, access, MAP_SHARED, fd, 0);
   if (sys::failed(address)) return Error(static_cast<int>(-address));
   Mapping mapping;
   mapping.data_ = reinterpret_cast<std::byte*>(address);

@@ -19,7 +19,7 @@ class Mapping {
   ~Mapping();
 
   // Maps all of `fd`, which must be a sealed memfd of at least `bytes_min` (EBADMSG otherwise).
-  static Result<Mapping> map(int fd, std::size_t bytes_min);
+  static Result<Mapping> map(int fd, std::size_t bytes_min, bool writable = true);
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }

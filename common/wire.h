@@ -21,7 +21,7 @@ namespace benchfs::wire {
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
 inline constexpr std::size_t name_bytes_max = 255;
 inline constexpr std::size_t path_bytes_max = 4095;
 inline constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 62;
@@ -115,6 +115,10 @@ struct Attributes {
   std::int64_t born;
 };
 static_assert(Struct<Attributes> && sizeof(Attributes) == 72);
+// Of 512 bytes, as if a file had no holes.
+constexpr std::uint64_t blocks_of(std::uint32_t mode, std::uint64_t size) {
+  return (mode & 0170000) == 0100000 ? (size + 4095) / 4096 * 8 : 0;
+}
 
 // Where an operation starts: an inode, and a path below it (bytes after the struct, possibly
 // none: the inode itself). The server walks as far as it holds the directories.

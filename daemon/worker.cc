@@ -77,6 +77,7 @@ class Worker {
   std::unique_ptr<UringChunkStore> store_;
   Mapping table_;
   Mapping pool_;
+  Mapping view_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<HostKeeper> keeper_;
   std::unique_ptr<LocalChannel> channel_;
@@ -188,6 +189,10 @@ Status Worker::serve() {
   TRY(parts.control_page, Mapping::map(parts.control.get(), sizeof(ControlPage)));
   parts.doorbell.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!parts.doorbell) return Error::last();
+  TRY(parts.view, make_shared_memory("benchfs-view", sizeof(HostView)));
+  TRY(view_, Mapping::map(parts.view.get(), sizeof(HostView)));
+  view_.at<HostView>().magic = HostView::magic_value;
+  server_->names.show_in(view_.at<HostView>(), server_->topology.host());
   parts.pool = &pool_;
   parts.instance = start_.instance;
   channel_ = std::make_unique<LocalChannel>(*server_, keeper_.get(), std::move(parts));

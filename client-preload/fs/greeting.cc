@@ -106,7 +106,9 @@ Status check(const ServerHello& hello, std::uint32_t rank, bool leader,
   if (hello.magic != greeting_magic || hello.version != wire::version) return Error(EPROTO);
   if (hello.error != 0) return Error(hello.error > 0 && hello.error < 4096 ? hello.error : EPROTO);
   if (hello.instance != instance || hello.rank != rank) return Error(ESTALE);
-  if (hello.descriptors != (leader ? 7u : 4u) || hello.client >= clients_max) return Error(EPROTO);
+  if (hello.descriptors != (leader ? hello_descriptors_max : hello_descriptors) ||
+      hello.client >= clients_max)
+    return Error(EPROTO);
   if (hello.chunk_bytes < 65536 || hello.chunk_bytes > (std::uint64_t{1} << 30) ||
       (hello.chunk_bytes & (hello.chunk_bytes - 1)) != 0)
     return Error(EPROTO);

@@ -15,8 +15,7 @@ namespace benchfs {
 struct Greeted {
   ServerHello hello;
   Fd socket;
-  // In the order of ring.h: client region, control page, doorbell, chunk directory, and from the
-  // leader host table, transfer pool, placeholder directory.
+  // In the order of ring.h.
   std::array<Fd, hello_descriptors_max> descriptors;
 };
 

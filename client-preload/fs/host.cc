@@ -13,7 +13,7 @@ namespace {
 
 // The order of ring.h.
 struct Descriptor {
-  enum { region, control, doorbell, chunks, table, pool, placeholder };
+  enum { region, control, doorbell, chunks, view, table, pool, placeholder };
 };
 
 }  // namespace
@@ -46,6 +46,7 @@ Status Host::connect() {
   instance_ = record->instance;
   ranks_ = record->size;
   self_ = process_id(sys::getpid());
+  uid_ = static_cast<std::uint32_t>(sys::call(SYS_geteuid));
   const Status status = greet_locked(leader());
   if (!status.ok()) {
     complain(status.error());
@@ -69,6 +70,12 @@ Status Host::greet_locked(LocalServer& server) {
   }
   TRY_OK(server.bell.doorbell.take_if_missing(std::move(fds[Descriptor::doorbell])));
   TRY_OK(server.chunks.take_if_missing(std::move(fds[Descriptor::chunks])));
+  if (!server.view_mapping) {
+    TRY(server.view_mapping, Mapping::map(fds[Descriptor::view].get(), sizeof(HostView), false));
+    const HostView& view = server.view_mapping.at<HostView>();
+    if (view.magic != HostView::magic_value) return Error(EPROTO);
+    server.view.store(&view, std::memory_order_release);
+  }
   const ServerHello& hello = greeted.hello;
   if (leads) {
     if (table_ == nullptr) {
@@ -106,6 +113,14 @@ LocalServer* Host::local(std::uint32_t rank) {
   for (const auto& server : servers_)
     if (server->rank == rank) return server.get();
   return nullptr;
+}
+
+const HostView* Host::view(std::uint32_t rank) {
+  LocalServer* const server = local(rank);
+  if (server == nullptr) return nullptr;
+  const Channel* const channel = server->channel.load(std::memory_order_acquire);
+  if (channel != nullptr && channel->dead()) return nullptr;
+  return server->view.load(std::memory_order_acquire);
 }
 
 Result<Channel*> Host::channel(std::uint32_t rank) {

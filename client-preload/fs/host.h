@@ -14,6 +14,7 @@
 #include "client-preload/fs/private_fd.h"
 #include "client-preload/fs/wait_policy.h"
 #include "common/host_table.h"
+#include "common/host_view.h"
 #include "common/ring.h"
 #include "registry/host_record.h"
 
@@ -31,6 +32,8 @@ struct LocalServer {
   std::vector<std::unique_ptr<Channel>> channels;  // the ended ones too: threads may still look
   Bell bell;
   PrivateFd chunks;  // its chunk directory
+  Mapping view_mapping;
+  std::atomic<const HostView*> view{nullptr};  // null: not connected yet
 };
 
 class Host {
@@ -44,6 +47,8 @@ class Host {
   Result<Channel*> channel(std::uint32_t rank);
   // Null: it is on another host.
   LocalServer* local(std::uint32_t rank);
+  // What `rank` shows its clients. Null: it is on another host, not connected yet, or has ended.
+  const HostView* view(std::uint32_t rank);
   // To open chunk files in.
   Result<int> chunk_directory(LocalServer& server);
   // Its descriptor was closed behind our back.
@@ -59,6 +64,7 @@ class Host {
   PoolHeader& pool() { return *pool_; }
   std::byte* pool_buffer(std::uint32_t index) { return pool_mapping_.data() + pool_offset(index); }
   ProcessId self() const { return self_; }
+  std::uint32_t uid() const { return uid_; }  // who connected
 
   std::uint32_t ranks() const { return ranks_; }
   std::uint32_t leader_rank() const { return servers_.front()->rank; }
@@ -97,6 +103,7 @@ class Host {
   HostTable* table_ = nullptr;
   PoolHeader* pool_ = nullptr;
   ProcessId self_ = 0;
+  std::uint32_t uid_ = 0;
   std::atomic<ProcessRecord*> record_{nullptr};
   bool complained_ = false;
 

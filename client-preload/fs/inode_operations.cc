@@ -8,6 +8,7 @@
 #include "client-preload/fs/host_file_system.h"
 #include "client-preload/fs/path_walk.h"
 #include "client-preload/fs/set_attributes.h"
+#include "client-preload/fs/view_walk.h"
 
 namespace benchfs {
 namespace {
@@ -39,6 +40,8 @@ bool permits(const wire::Attributes& attributes, std::uint32_t wanted) {
 
 Result<struct stat> HostFileSystem::stat(const Path& path, bool follow) {
   TRY_OK(core_.ready());
+  if (const auto shown = view_attributes(core_, path, follow))
+    return to_stat(*shown, device_of(core_.host.instance()));
   PathWalk walk(core_, path);
   TRY(const auto attributes, walk.run(wire::Stat{}, wire_follow(follow)));
   return to_stat(attributes, device_of(core_.host.instance()));
@@ -47,8 +50,12 @@ Result<struct stat> HostFileSystem::stat(const Path& path, bool follow) {
 Status HostFileSystem::access(const Path& path, int mode, bool follow) {
   if ((mode & ~(R_OK | W_OK | X_OK)) != 0) return Error(EINVAL);
   TRY_OK(core_.ready());
-  PathWalk walk(core_, path);
-  TRY(const auto attributes, walk.run(wire::Stat{}, wire_follow(follow)));
+  auto shown = view_attributes(core_, path, follow);
+  if (!shown.has_value()) {
+    PathWalk walk(core_, path);
+    TRY(shown, walk.run(wire::Stat{}, wire_follow(follow)));
+  }
+  const wire::Attributes& attributes = *shown;
   if (!permits(attributes, static_cast<std::uint32_t>(mode))) return Error(EACCES);
   return Done{};
 }

@@ -4,6 +4,7 @@
 #include "client-preload/fs/core.h"
 #include "client-preload/fs/open_flags.h"
 #include "client-preload/fs/set_attributes.h"
+#include "client-preload/fs/view_walk.h"
 #include "common/placement.h"
 
 namespace benchfs {
@@ -54,6 +55,8 @@ Status OpenFile::set_flags(int flags) {
 
 Result<struct stat> OpenFile::stat() {
   TRY_OK(core_.ready());
+  if (const auto shown = view_attributes(core_, inode()))
+    return to_stat(*shown, device_of(core_.host.instance()));
   const wire::Stat message{.where = {.inode = inode(), .path_bytes = 0, .flags = 0}};
   TRY(const auto attributes, core_.ask(home_rank(inode()), message));
   return to_stat(attributes, device_of(core_.host.instance()));

@@ -123,7 +123,7 @@ Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
   hello.chunk_bytes = server_.config.storage.chunk_size;
   hello.uid = uid;
   std::vector<int> descriptors{region.get(), parts_.control.get(), parts_.doorbell.get(),
-                               server_.store.directory()};
+                               server_.store.directory(), parts_.view.get()};
   if (parts_.host.host_table >= 0) {
     hello.leader = 1;
     struct stat placeholder {};
@@ -261,7 +261,7 @@ Task<Answer> LocalChannel::run(Client& client, const wire::Envelope& envelope,
   caller.bulk = bulk;
   Answer answer;
   if (envelope.rank == server_.topology.rank) {
-    answer = co_await route->run(server_, caller, body);
+    answer = co_await server_.dispatch(op, caller, body);
   } else {
     ++server_.counters.relayed;
     const bool writes = op == wire::Op::write_chunk;

@@ -28,6 +28,7 @@ class LocalChannel final : public Source {
     Fd control;  // memfd of the ControlPage
     Mapping control_page;
     Fd doorbell;  // eventfd
+    Fd view;      // memfd of the HostView
     HostDescriptors host;
     Mapping* pool = nullptr;
     InstanceId instance{};

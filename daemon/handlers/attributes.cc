@@ -9,7 +9,7 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
                                    wire::SetAttributes request, Tail tail) {
   Arrival arrival = co_await arrive(server, caller, request.where, tail, false);
   if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
-  Inode* inode = std::get<Walked>(arrival).inode;
+  const Inode* inode = std::get<Walked>(arrival).inode;
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   const bool times = (request.valid & (wire::valid_accessed | wire::valid_modified |
                                        wire::valid_accessed_now | wire::valid_modified_now)) != 0;
@@ -27,18 +27,19 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
       co_return Answer(Error(EPERM));
   }
   const std::int64_t time = now();
+  Inode& changed = server.names.change(*inode);
   if ((request.valid & wire::valid_mode) != 0) {
-    if (inode->is_symlink()) co_return Answer(Error(EOPNOTSUPP));
-    inode->mode = inode->type() | (request.mode & 07777);
+    if (changed.is_symlink()) co_return Answer(Error(EOPNOTSUPP));
+    changed.mode = changed.type() | (request.mode & 07777);
   }
-  if ((request.valid & wire::valid_uid) != 0) inode->uid = request.uid;
-  if ((request.valid & wire::valid_gid) != 0) inode->gid = request.gid;
-  if ((request.valid & wire::valid_accessed) != 0) inode->accessed = request.accessed;
-  if ((request.valid & wire::valid_modified) != 0) inode->modified = request.modified;
-  if ((request.valid & wire::valid_accessed_now) != 0) inode->accessed = time;
-  if ((request.valid & wire::valid_modified_now) != 0) inode->modified = time;
-  inode->changed = time;
-  co_return Answer(attributes_of(*inode));
+  if ((request.valid & wire::valid_uid) != 0) changed.uid = request.uid;
+  if ((request.valid & wire::valid_gid) != 0) changed.gid = request.gid;
+  if ((request.valid & wire::valid_accessed) != 0) changed.accessed = request.accessed;
+  if ((request.valid & wire::valid_modified) != 0) changed.modified = request.modified;
+  if ((request.valid & wire::valid_accessed_now) != 0) changed.accessed = time;
+  if ((request.valid & wire::valid_modified_now) != 0) changed.modified = time;
+  changed.changed = time;
+  co_return Answer(attributes_of(changed));
 }
 
 }  // namespace benchfs

@@ -97,7 +97,7 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
     Walk walk =
         server.names.walk(where, *path, caller.uid, to_name, turn.has_value() ? &*turn : nullptr);
     // Given up before the answer is used, but nobody else runs before the next suspension.
-    if (turn.has_value()) server.names.locks().unlock(turn->directory, turn->name);
+    if (turn.has_value()) server.names.unlock(turn->directory, turn->name);
     turn.reset();
     if (auto* walked = std::get_if<Walked>(&walk)) co_return *walked;
     if (auto* away = std::get_if<WalkedAway>(&walk))
@@ -105,7 +105,7 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
     if (auto* error = std::get_if<Error>(&walk)) co_return Answer(*error);
     if (auto* lock = std::get_if<WalkedOntoLock>(&walk)) {
       turn = std::move(*lock);
-      co_await server.names.locks().lock(server.loop, turn->directory, turn->name);
+      co_await server.names.lock(server.loop, turn->directory, turn->name);
       continue;
     }
     const auto foreign = std::get<WalkedOntoForeignLink>(walk);
@@ -131,15 +131,17 @@ std::uint64_t session_of(Server& server, std::uint64_t number, std::uint32_t hos
   return found == hosts.end() ? 0 : found->session;
 }
 
-void learn(Server& server, Inode& inode, std::uint32_t host, const wire::HostSizeReply& reply) {
+void learn(Server& server, const Inode& inode, std::uint32_t host,
+           const wire::HostSizeReply& reply) {
   if (reply.session == 0 || reply.session != session_of(server, inode.number, host)) return;
-  inode.size = std::max(inode.size, reply.size);
-  inode.modified = std::max(inode.modified, reply.modified);
-  inode.changed = std::max(inode.changed, reply.modified);
+  Inode& changed = server.names.change(inode);
+  changed.size = std::max(changed.size, reply.size);
+  changed.modified = std::max(changed.modified, reply.modified);
+  changed.changed = std::max(changed.changed, reply.modified);
 }
 
 Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
-  Inode* inode = server.names.find(number);
+  const Inode* inode = server.names.find(number);
   if (inode == nullptr) co_return Error(ENOENT);
   const std::vector<std::uint32_t> hosts = open_hosts(*inode);
   if (hosts.empty()) co_return Done{};
@@ -159,7 +161,7 @@ Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
 
 Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) {
   if (size > wire::file_bytes_max) co_return Error(EFBIG);
-  Inode* inode = server.names.find(number);
+  Inode* const inode = server.names.change(number);  // stays while in use; shown again at the end
   if (inode == nullptr) co_return Error(ENOENT);
   if (inode->open == nullptr && inode->size <= size) {  // nobody to freeze, nothing to cut
     inode->size = size;
@@ -178,6 +180,7 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
   const std::uint64_t known = inode->size;
   Status status = Done{};
   if (size < known) status = co_await cut(server, number, size, known);
+  server.names.change(number);
   if (status.ok()) {
     inode->size = size;
     open.reserved_end = 0;
@@ -192,12 +195,12 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
                                        .cut = size < known ? 1u : 0u});
   });
   open.mutex.unlock();
-  end_use(*inode);
+  end_use(server.names.change(*inode));
   remove_if_unused(server, *inode);
   co_return status;
 }
 
-void remove_if_unused(Server& server, Inode& inode) {
+void remove_if_unused(Server& server, const Inode& inode) {
   if (inode.links != 0 || inode.is_directory()) return;
   if (inode.open != nullptr) return;
   if (inode.size != 0 && inode.type() == S_IFREG)

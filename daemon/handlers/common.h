@@ -12,7 +12,8 @@
 namespace benchfs {
 
 // Walks from `where` along the first where.path_bytes of `tail`, waiting for locked names. The
-// Walked is valid until the next suspension; who then locks its name looks at the entry again. An Answer is to be sent as it is: redirect or error.
+// Walked is valid until the next suspension; who then locks its name looks at the entry again. An
+// Answer is to be sent as it is: redirect or error.
 using Arrival = std::variant<Walked, Answer>;
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
                      std::span<const std::byte> tail, bool to_name);
@@ -25,7 +26,7 @@ Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times);
 Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size);
 
 // Erases the inode and its chunks if no name and no open is left.
-void remove_if_unused(Server& server, Inode& inode);
+void remove_if_unused(Server& server, const Inode& inode);
 
 // Asks a host about an inode until it knows the session or closed it: the answer to its open may
 // still be on its way. EIO: it does not come to know it within the request time-out.
@@ -52,7 +53,8 @@ inline wire::HostSizeReply host_size_here(Server& server, std::uint64_t inode, b
 }
 
 // What a host reported counts, if it is of the host's current session.
-void learn(Server& server, Inode& inode, std::uint32_t host, const wire::HostSizeReply& reply);
+void learn(Server& server, const Inode& inode, std::uint32_t host,
+           const wire::HostSizeReply& reply);
 
 inline std::int64_t now() { return sys::now_ns(CLOCK_REALTIME); }
 

@@ -51,10 +51,10 @@ Task<Answer> handle_make_directory(Server& server, const Caller& caller,
     co_return Answer(attributes_of(**made));
   }
   const std::string name(walked.name);
-  co_await server.names.locks().lock(server.loop, parent, name);
+  co_await server.names.lock(server.loop, parent, name);
   const Status still = still_free(server, parent, name);
   if (!still.ok()) {
-    server.names.locks().unlock(parent, name);
+    server.names.unlock(parent, name);
     co_return Answer(still.error());
   }
   const wire::AdoptDirectory adopt{.parent = parent,
@@ -63,7 +63,7 @@ Task<Answer> handle_make_directory(Server& server, const Caller& caller,
                                    .gid = gid,
                                    .reserved = 0};
   const auto made = co_await server.ask(home, adopt, name);
-  Inode* const directory = server.names.find(parent);  // it may have gone meanwhile
+  const Inode* const directory = server.names.find(parent);  // it may have gone meanwhile
   Answer answer;
   if (!made.ok()) {
     answer = Answer(made.error());
@@ -75,7 +75,7 @@ Task<Answer> handle_make_directory(Server& server, const Caller& caller,
     server.names.insert(*directory, name, {made->inode, S_IFDIR});
     answer = Answer(*made);
   }
-  server.names.locks().unlock(parent, name);
+  server.names.unlock(parent, name);
   co_return answer;
 }
 
@@ -120,15 +120,15 @@ Task<Answer> handle_link(Server& server, const Caller& caller, wire::Link reques
     co_return Answer(Error(EPERM));
   const std::uint64_t parent = walked.directory->number;
   const std::string name(walked.name);
-  co_await server.names.locks().lock(server.loop, parent, name);
+  co_await server.names.lock(server.loop, parent, name);
   const Status still = still_free(server, parent, name);
   if (!still.ok()) {
-    server.names.locks().unlock(parent, name);
+    server.names.unlock(parent, name);
     co_return Answer(still.error());
   }
   const wire::Unreference add{.inode = request.inode, .names = -1};
   const auto added = co_await server.ask(home_rank(request.inode), add);
-  Inode* const directory = server.names.find(parent);
+  const Inode* const directory = server.names.find(parent);
   Answer answer(wire::Nothing{});
   if (!added.ok()) {
     answer = Answer(added.error());
@@ -139,7 +139,7 @@ Task<Answer> handle_link(Server& server, const Caller& caller, wire::Link reques
   } else {
     server.names.insert(*directory, name, {request.inode, added->mode & S_IFMT});
   }
-  server.names.locks().unlock(parent, name);
+  server.names.unlock(parent, name);
   co_return answer;
 }
 

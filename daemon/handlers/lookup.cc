@@ -9,7 +9,7 @@ namespace benchfs {
 Task<Answer> handle_stat(Server& server, const Caller& caller, wire::Stat request, Tail tail) {
   Arrival arrival = co_await arrive(server, caller, request.where, tail, false);
   if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
-  Inode* inode = std::get<Walked>(arrival).inode;
+  const Inode* inode = std::get<Walked>(arrival).inode;
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->open != nullptr) {
     const std::uint64_t number = inode->number;

@@ -37,7 +37,7 @@ Task<int> revoke_exact(Server& server, std::uint64_t number, OpenState& open) {
   const std::uint32_t host = open.exact_host;
   const wire::RevokeExact revoke{.inode = number, .session = session_of(server, number, host)};
   const auto told = co_await ask_open_host(server, host, revoke);
-  Inode* const inode = server.names.find(number);
+  const Inode* const inode = server.names.find(number);
   if (told.ok() && inode != nullptr) learn(server, *inode, host, *told);
   if (open.exact_host == host) open.exact_host = OpenState::nobody;
   co_return 0;
@@ -45,7 +45,7 @@ Task<int> revoke_exact(Server& server, std::uint64_t number, OpenState& open) {
 
 // Counts the open for the caller's host; the first of a host may cost another host its exactness.
 Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, bool created) {
-  Inode* const inode = server.names.find(number);
+  Inode* const inode = server.names.change(number);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->open == nullptr) inode->open = std::make_unique<OpenState>();
   OpenState* const open = inode->open.get();
@@ -58,6 +58,7 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
     if (costs_exactness()) co_await revoke_exact(server, number, *open);
     open->mutex.unlock();
   }
+  server.names.change(number);
   auto known = std::ranges::find(open->hosts, host, &OpenHost::host);
   if (known == open->hosts.end()) {
     open->hosts.push_back({.host = host, .opens = 0, .session = ++server.next_session});
@@ -104,7 +105,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
     server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFREG});
     co_return co_await grant(server, (*made)->number, caller.host, true);
   }
-  Inode& inode = *walked.inode;
+  const Inode& inode = *walked.inode;
   if (exclusive && request.where.path_bytes != 0) co_return Answer(Error(EEXIST));
   const Status allowed = may_open(inode, caller.uid, request.flags);
   if (!allowed.ok()) co_return Answer(allowed.error());
@@ -121,7 +122,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
 }
 
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request, Tail) {
-  Inode* const inode = server.names.find(request.inode);
+  Inode* const inode = server.names.change(request.inode);
   if (inode == nullptr || inode->open == nullptr) co_return Answer(Error(ENOENT));
   OpenState& open = *inode->open;
   const auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);

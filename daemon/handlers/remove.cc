@@ -36,9 +36,10 @@ Task<Answer> handle_unlink(Server& server, const Caller& caller, wire::Unlink re
   const std::uint64_t number = walked.entry.inode;
   server.names.remove(*walked.directory, walked.name);
   if (walked.inode != nullptr) {
-    --walked.inode->links;
-    walked.inode->changed = now();
-    remove_if_unused(server, *walked.inode);
+    Inode& inode = server.names.change(*walked.inode);
+    --inode.links;
+    inode.changed = now();
+    remove_if_unused(server, inode);
     co_return Answer(wire::Nothing{});
   }
   const wire::Unreference less{.inode = number, .names = 1};
@@ -47,7 +48,7 @@ Task<Answer> handle_unlink(Server& server, const Caller& caller, wire::Unlink re
 }
 
 Task<Answer> handle_unreference(Server& server, const Caller&, wire::Unreference request, Tail) {
-  Inode* const inode = server.names.find(request.inode);
+  Inode* const inode = server.names.change(request.inode);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->is_directory()) co_return Answer(Error(EPERM));
   if (request.names > 0 && inode->links < request.names) co_return Answer(Error(EINVAL));
@@ -83,21 +84,21 @@ Task<Answer> handle_remove_directory(Server& server, const Caller& caller,
     if (killed.error == 0) server.names.remove(*walked.directory, name);
     co_return killed;
   }
-  co_await server.names.locks().lock(server.loop, parent, name);
+  co_await server.names.lock(server.loop, parent, name);
   if (entry_inode(server, parent, name) != number) {  // renamed or removed while we waited
-    server.names.locks().unlock(parent, name);
+    server.names.unlock(parent, name);
     co_return Answer(Error(ENOENT));
   }
   const auto killed = co_await server.ask(home_rank(number), kill);
   if (killed.ok() && entry_inode(server, parent, name) == number)
     server.names.remove(*server.names.find(parent), name);
-  server.names.locks().unlock(parent, name);
+  server.names.unlock(parent, name);
   co_return killed.ok() ? Answer(wire::Nothing{}) : Answer(killed.error());
 }
 
 Task<Answer> handle_kill_directory(Server& server, const Caller&, wire::KillDirectory request,
                                    Tail) {
-  Inode* const inode = server.names.find(request.inode);
+  const Inode* const inode = server.names.find(request.inode);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
   if (inode->number == root_inode) co_return Answer(Error(EBUSY));

@@ -162,10 +162,10 @@ Task<Answer> handle_prepare_entry(Server& server, const Caller&, wire::PrepareEn
   const auto name = wire::text(tail, 0, request.name_bytes);
   if (!name.ok()) co_return Answer(name.error());
   const std::string key(*name);
-  co_await server.names.locks().lock(server.loop, request.directory, key);
+  co_await server.names.lock(server.loop, request.directory, key);
   const Inode* const directory = server.names.find(request.directory);
   if (directory == nullptr || !directory->is_directory()) {
-    server.names.locks().unlock(request.directory, key);
+    server.names.unlock(request.directory, key);
     co_return Answer(Error(directory == nullptr ? ENOENT : ENOTDIR));
   }
   const Entry* const entry = server.names.entry(*directory, key);
@@ -178,13 +178,13 @@ Task<Answer> handle_commit_entry(Server& server, const Caller&, wire::CommitEntr
   const auto name = wire::text(tail, 0, request.name_bytes);
   if (!name.ok()) co_return Answer(name.error());
   if (!server.names.locks().locked(request.directory, *name)) co_return Answer(Error(EINVAL));
-  Inode* const directory = server.names.find(request.directory);
+  const Inode* const directory = server.names.find(request.directory);
   if (directory == nullptr || !directory->is_directory()) co_return Answer(Error(ENOENT));
   if (request.inode == 0)
     server.names.remove(*directory, *name);
   else
     server.names.replace(*directory, *name, {request.inode, request.type});
-  server.names.locks().unlock(request.directory, *name);
+  server.names.unlock(request.directory, *name);
   co_return Answer(wire::Nothing{});
 }
 
@@ -193,14 +193,14 @@ Task<Answer> handle_abort_entry(Server& server, const Caller&, wire::AbortEntry 
   const auto name = wire::text(tail, 0, request.name_bytes);
   if (!name.ok()) co_return Answer(name.error());
   if (server.names.locks().locked(request.directory, *name))
-    server.names.locks().unlock(request.directory, *name);
+    server.names.unlock(request.directory, *name);
   co_return Answer(wire::Nothing{});
 }
 
 Task<Answer> handle_move_directory(Server& server, const Caller&, wire::MoveDirectory request,
                                    Tail tail) {
   const auto name = wire::text(tail, 0, request.name_bytes);
-  Inode* const inode = server.names.find(request.inode);
+  Inode* const inode = server.names.change(request.inode);
   if (!name.ok()) co_return Answer(name.error());
   if (inode == nullptr || !inode->is_directory()) co_return Answer(Error(ENOENT));
   inode->directory->parent = request.parent;

@@ -35,7 +35,7 @@ Task<Answer> handle_reserve(Server& server, const Caller&, wire::Reserve request
   if (request.bytes > wire::file_bytes_max) co_return Answer(Error(EFBIG));
   const Status known = co_await refresh(server, request.inode, false);
   if (!known.ok()) co_return Answer(known.error());
-  Inode* const inode = server.names.find(request.inode);
+  Inode* const inode = server.names.change(request.inode);
   if (inode == nullptr || inode->open == nullptr) co_return Answer(Error(ENOENT));
   std::uint64_t& end = inode->open->reserved_end;
   const std::uint64_t offset = std::max(inode->size, end);

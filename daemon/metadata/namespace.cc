@@ -21,7 +21,7 @@ struct Component {
   std::size_t end;  // offset in the path just after it
 };
 
-Walked ended_in_dots(Inode& here) {
+Walked ended_in_dots(const Inode& here) {
   Walked walked;
   walked.found = true;
   walked.entry = {here.number, S_IFDIR};
@@ -63,9 +63,8 @@ wire::Attributes attributes_of(const Inode& inode) {
     attributes.links = 2 + inode.directory->subdirectories;
   } else if (inode.is_symlink()) {
     attributes.size = inode.target->size();
-  } else {
-    attributes.blocks = (inode.size + 4095) / 4096 * 8;
   }
+  attributes.blocks = wire::blocks_of(attributes.mode, attributes.size);
   return attributes;
 }
 
@@ -83,12 +82,69 @@ Namespace::Namespace(std::uint32_t rank, std::uint32_t ranks, std::uint64_t inod
   }
 }
 
-Inode* Namespace::find(std::uint64_t number) {
+Inode* Namespace::known(std::uint64_t number) const {
   const auto found = inodes_.find(number);
   return found == inodes_.end() ? nullptr : found->second.get();
 }
 
+const Inode* Namespace::find(std::uint64_t number) const { return known(number); }
+
+Inode* Namespace::change(std::uint64_t number) {
+  Inode* const inode = known(number);
+  if (inode == nullptr || view_ == nullptr) return inode;
+  view_->forget(number);
+  changed_.push_back(number);
+  return inode;
+}
+
+void Namespace::show_in(HostView& view, std::uint32_t host) {
+  view_ = &view;
+  host_ = host;
+}
+
+void Namespace::show_changes() {
+  for (const std::uint64_t number : changed_)
+    if (const Inode* const inode = find(number)) show(*inode);
+  changed_.clear();
+}
+
+// Not what other hosts may be writing, nor what is being truncated.
+void Namespace::show(const Inode& inode) {
+  if (view_ == nullptr) return;
+  const OpenState* const open = inode.open.get();
+  if (open != nullptr && (open->hosts.size() != 1 || open->hosts[0].host != host_ ||
+                          open->exact_host != host_ || open->mutex.locked()))
+    return view_->forget(inode.number);
+  const wire::Attributes attributes = attributes_of(inode);
+  view_->publish({.inode = inode.number,
+                  .size = attributes.size,
+                  .accessed = attributes.accessed,
+                  .modified = attributes.modified,
+                  .changed = attributes.changed,
+                  .mode = static_cast<std::uint16_t>(attributes.mode),
+                  .open_here = static_cast<std::uint16_t>(open != nullptr ? 1 : 0),
+                  .links = attributes.links,
+                  .uid = attributes.uid,
+                  .gid = attributes.gid});
+}
+
+void Namespace::show(std::uint64_t directory, std::string_view name, Entry entry) {
+  if (view_ == nullptr) return;
+  if (locks_.locked(directory, name)) return hide(directory, name);
+  view_->publish(directory, name, entry.inode, entry.type);
+}
+
+void Namespace::hide(std::uint64_t directory, std::string_view name) {
+  if (view_ != nullptr) view_->forget(directory, name);
+}
+
+Task<int> Namespace::lock(EventLoop& loop, std::uint64_t directory, std::string name) {
+  hide(directory, name);
+  co_return co_await locks_.lock(loop, directory, std::move(name));
+}
+
 void Namespace::erase(std::uint64_t number) {
+  if (view_ != nullptr) view_->forget(number);
   inodes_.erase(number);
   if (++erased_ < erased_max) return;
   erased_ = 0;
@@ -107,6 +163,7 @@ Result<Inode*> Namespace::make(std::uint32_t mode, std::uint32_t uid, std::uint3
   inode->accessed = inode->modified = inode->changed = inode->born = sys::now_ns(CLOCK_REALTIME);
   Inode* const made = inode.get();
   inodes_.emplace(made->number, std::move(inode));
+  if (view_ != nullptr) changed_.push_back(made->number);
   return made;
 }
 
@@ -125,32 +182,45 @@ const Entry* Namespace::entry(const Inode& directory, std::string_view name) con
   return found == entries.end() ? nullptr : &found->second;
 }
 
-void Namespace::insert(Inode& directory, std::string_view name, Entry entry) {
-  const EntryKeyView key = Directory::key(directory.number, name);
-  directory.directory->entries.emplace(EntryKey{key.cookie, std::string(name)}, entry);
-  if (entry.type == S_IFDIR) ++directory.directory->subdirectories;
-  directory.modified = directory.changed = sys::now_ns(CLOCK_REALTIME);
+void Namespace::insert(const Inode& directory, std::string_view name, Entry entry) {
+  Inode& changed = *known(directory.number);
+  const EntryKeyView key = Directory::key(changed.number, name);
+  changed.directory->entries.emplace(EntryKey{key.cookie, std::string(name)}, entry);
+  if (entry.type == S_IFDIR) ++changed.directory->subdirectories;
+  changed.modified = changed.changed = sys::now_ns(CLOCK_REALTIME);
+  show(changed.number, name, entry);
+  show(changed);
 }
 
-void Namespace::remove(Inode& directory, std::string_view name) {
+std::uint64_t Namespace::drop(Inode& directory, std::string_view name) {
   auto& entries = directory.directory->entries;
   const auto found = entries.find(Directory::key(directory.number, name));
-  if (found == entries.end()) return;
+  if (found == entries.end()) return 0;
+  const std::uint64_t inode = found->second.inode;
   if (found->second.type == S_IFDIR) --directory.directory->subdirectories;
   entries.erase(found);
-  directory.modified = directory.changed = sys::now_ns(CLOCK_REALTIME);
+  return inode;
 }
 
-void Namespace::replace(Inode& directory, std::string_view name, Entry entry) {
-  remove(directory, name);
+void Namespace::remove(const Inode& directory, std::string_view name) {
+  Inode& changed = *known(directory.number);
+  if (drop(changed, name) == 0) return;
+  changed.modified = changed.changed = sys::now_ns(CLOCK_REALTIME);
+  show(changed.number, name, {.inode = 0, .type = 0});
+  show(changed);
+}
+
+void Namespace::replace(const Inode& directory, std::string_view name, Entry entry) {
+  drop(*known(directory.number), name);
   insert(directory, name, entry);
 }
 
 Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint32_t uid,
                      bool to_name, const WalkedOntoLock* turn) {
   if (!valid_inode(where.inode, ranks_)) return Error(ESTALE);
-  Inode* here = find(where.inode);
+  const Inode* here = find(where.inode);
   if (here == nullptr) return Error(ENOENT);
+  show(*here);
   Walked walked;
   walked.inode = here;
   walked.found = true;
@@ -189,16 +259,16 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
     if (!ours && locks_.locked(here->number, component.name))
       return WalkedOntoLock{here->number, std::string(component.name)};
     const Entry* const found = entry(*here, component.name);
+    show(here->number, component.name, found != nullptr ? *found : Entry{.inode = 0, .type = 0});
     walked = Walked{};
     walked.directory = here;
     walked.name = component.name;
     walked.found = found != nullptr;
     walked.wants_directory = path.back() == '/';
     if (last && to_name) {
-      if (found != nullptr) {
-        walked.entry = *found;
-        walked.inode = home_rank(found->inode) == rank_ ? find(found->inode) : nullptr;
-      }
+      if (found == nullptr) return walked;
+      walked.entry = *found;
+      walked.inode = home_rank(found->inode) == rank_ ? find(found->inode) : nullptr;
       return walked;
     }
     if (found == nullptr) {
@@ -218,6 +288,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
     if (!at_home) return WalkedAway{{found->inode, consumed, wire::RedirectKind::moved}, {}};
     walked.inode = find(found->inode);
     if (walked.inode == nullptr) return Error(ENOENT);
+    show(*walked.inode);
     here = walked.inode;
     if (last) break;
     component = after;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <variant>
 
+#include "common/host_view.h"
 #include "common/result.h"
 #include "common/wire.h"
 #include "daemon/metadata/inode.h"
@@ -20,11 +21,11 @@ namespace benchfs {
 // The walk's end: `inode` when it is at home here and exists; `directory` and `name` unless the
 // path named the start itself or ended in "." or "..".
 struct Walked {
-  Inode* directory = nullptr;
+  const Inode* directory = nullptr;
   std::string_view name;
   bool found = false;  // the name exists, as `entry`
   Entry entry{};
-  Inode* inode = nullptr;        // null: missing, or at home elsewhere
+  const Inode* inode = nullptr;  // null: missing, or at home elsewhere
   bool wants_directory = false;  // trailing slash
   bool ended_in_dots = false;
 };
@@ -47,7 +48,17 @@ class Namespace {
  public:
   Namespace(std::uint32_t rank, std::uint32_t ranks, std::uint64_t inodes_max);
 
-  Inode* find(std::uint64_t number);
+  // What clients of the host may read without asking is kept there from now on; its leader is
+  // `host`.
+  void show_in(HostView& view, std::uint32_t host);
+  // To be called before an answer leaves: shows what change() took back.
+  void show_changes();
+
+  const Inode* find(std::uint64_t number) const;
+  // To be changed before the next suspension; clients ask until show_changes(). Null: no such
+  // inode.
+  Inode* change(std::uint64_t number);
+  Inode& change(const Inode& inode) { return *change(inode.number); }
   // ENOSPC above metadata.max_inodes. Of a new number, one link, all times now.
   Result<Inode*> make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid);
   Result<Inode*> make_directory(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
@@ -56,9 +67,9 @@ class Namespace {
   std::size_t size() const { return inodes_.size(); }
 
   const Entry* entry(const Inode& directory, std::string_view name) const;
-  void insert(Inode& directory, std::string_view name, Entry entry);
-  void replace(Inode& directory, std::string_view name, Entry entry);
-  void remove(Inode& directory, std::string_view name);
+  void insert(const Inode& directory, std::string_view name, Entry entry);
+  void replace(const Inode& directory, std::string_view name, Entry entry);
+  void remove(const Inode& directory, std::string_view name);
 
   // `uid` of the caller, for search permission. `to_name`: stop before the last component, whatever
   // it is (symlinks are not followed, remote inodes do not redirect). `turn`: the lock of that name
@@ -66,9 +77,18 @@ class Namespace {
   Walk walk(const wire::Where& where, std::string_view path, std::uint32_t uid, bool to_name,
             const WalkedOntoLock* turn = nullptr);
 
-  NameLocks& locks() { return locks_; }
+  const NameLocks& locks() const { return locks_; }
+  // Clients ask for a name that is locked.
+  Task<int> lock(EventLoop& loop, std::uint64_t directory, std::string name);
+  void unlock(std::uint64_t directory, std::string_view name) { locks_.unlock(directory, name); }
 
  private:
+  Inode* known(std::uint64_t number) const;
+  void show(const Inode& inode);
+  void show(std::uint64_t directory, std::string_view name, Entry entry);
+  void hide(std::uint64_t directory, std::string_view name);
+  std::uint64_t drop(Inode& directory, std::string_view name);
+
   std::uint32_t rank_;
   std::uint32_t ranks_;
   std::uint64_t inodes_max_;
@@ -76,6 +96,9 @@ class Namespace {
   std::uint32_t erased_ = 0;  // since freed memory was given back
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>> inodes_;
   NameLocks locks_;
+  HostView* view_ = nullptr;
+  std::uint32_t host_ = 0;
+  std::vector<std::uint64_t> changed_;
 };
 
 // Owner's bits, as every inode of an instance belongs to one user. `want`: R_OK, W_OK, X_OK.

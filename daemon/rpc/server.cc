@@ -24,7 +24,9 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
   const Route* const route = find_route(op);
   if (route == nullptr || (!route->for_clients && !caller.is_peer))
     co_return Answer(Error(EBADMSG));
-  co_return co_await route->run(*this, caller, body);
+  Answer answer = co_await route->run(*this, caller, body);
+  names.show_changes();
+  co_return answer;
 }
 
 Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& caller,

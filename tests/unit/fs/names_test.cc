@@ -174,6 +174,49 @@ TEST_P(FileNames, SetsAttributes) {
   close(fd);
 }
 
+// What this host's servers show is read without a request, and is never old.
+TEST_P(FileNames, ReadsWhatIsShownWithoutARequest) {
+  ASSERT_TRUE(fs->make_directory(at("d"), 0755).ok());
+  put("d/f", "12345");
+  EXPECT_EQ(size_of("d/f"), 5);
+  const int fd = open("d/f", O_RDWR);
+  ASSERT_TRUE(fs->stat(at("d/f"), true).ok());
+  const std::uint64_t before = fs->requests_sent();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(size_of("d//./f"), 5 + i);
+    EXPECT_TRUE(fs->access(at("d/f"), R_OK, true).ok());
+    EXPECT_EQ(*fs->find(fd)->write_at(bytes_of("x"), 5 + i), 1u);
+    EXPECT_EQ(fs->find(fd)->stat()->st_size, 6 + i);
+  }
+  if (GetParam() != View::one_of_three) {  // there two of three ranks seem to be elsewhere
+    EXPECT_EQ(fs->requests_sent(), before);
+  }
+
+  const auto status = [&] { return *fs->stat(at("d/f"), false); };
+  EXPECT_TRUE(fs->change_mode(at("d/f"), 0600, true).ok());
+  EXPECT_EQ(status().st_mode & 07777, 0600u);
+  const timespec times[2] = {{.tv_sec = 100, .tv_nsec = 5}, {.tv_sec = 200, .tv_nsec = 7}};
+  EXPECT_TRUE(fs->set_times(at("d/f"), times, true).ok());
+  EXPECT_EQ(status().st_mtim.tv_sec, 200);
+  EXPECT_EQ(status().st_mtim.tv_nsec, 7);
+  EXPECT_TRUE(fs->truncate(at("d/f"), 3).ok());
+  EXPECT_EQ(status().st_size, 3);
+  EXPECT_TRUE(fs->link(at("d/f"), at("d/g"), false).ok());
+  EXPECT_EQ(status().st_nlink, 2u);
+  EXPECT_TRUE(fs->unlink(at("d/g")).ok());
+  EXPECT_EQ(status().st_nlink, 1u);
+  EXPECT_EQ(stat_error("d/g"), ENOENT);
+  EXPECT_TRUE(fs->rename(at("d/f"), at("d/g"), 0).ok());
+  EXPECT_EQ(stat_error("d/f"), ENOENT);
+  EXPECT_EQ(size_of("d/g"), 3);
+  EXPECT_TRUE(fs->unlink(at("d/g")).ok());
+  EXPECT_EQ(fs->find(fd)->stat()->st_nlink, 0u);
+  EXPECT_TRUE(fs->remove_directory(at("d")).ok());
+  EXPECT_EQ(stat_error("d/g"), ENOENT);
+  put("other", "");
+  close(fd);
+}
+
 TEST_P(FileNames, AnswersAboutTheInstance) {
   const auto status = fs->status();
   ASSERT_TRUE(status.ok());

@@ -60,6 +60,9 @@ class Cluster {
                                              nodes_[host_of[r]]->table.at<HostTable>(),
                                              process_id(::getpid()));
       node.server->on_stop = [] {};
+      const auto view = make_shared_memory("test-view", sizeof(HostView));
+      node.view = *Mapping::map(view->get(), sizeof(HostView));
+      node.server->names.show_in(node.view.at<HostView>(), host_of[r]);
       if (host_of[r] == r) {
         node.keeper = std::make_unique<HostKeeper>(*node.server);
         node.loop.add(*node.keeper);
@@ -74,6 +77,7 @@ class Cluster {
   }
   ~Cluster() {
     settle();
+    check_views();
     for (auto& node : nodes_)
       EXPECT_TRUE(run(node->peers->shutdown(sys::now_ns() + 200'000'000), node->loop).ok());
     nodes_.clear();
@@ -236,10 +240,47 @@ class Cluster {
     std::unique_ptr<PeerChannel> peers;
     std::unique_ptr<UringChunkStore> store;
     Mapping table;
+    Mapping view;
     std::unique_ptr<Server> server;
     std::unique_ptr<HostKeeper> keeper;
   };
   Node& node(std::uint32_t rank) { return *nodes_[rank]; }
+  // What the ranks show is what they know.
+  void check_views() {
+    for (auto& node : nodes_) {
+      const HostView& view = node->view.at<HostView>();
+      const Namespace& names = node->server->names;
+      for (const ViewSlot& slot : view.inodes) {
+        if (slot.word(0) == 0) continue;
+        const auto shown = std::bit_cast<ViewInode>(*slot.read());
+        const Inode* const inode = names.find(shown.inode);
+        ASSERT_NE(inode, nullptr) << shown.inode;
+        const wire::Attributes known = attributes_of(*inode);
+        EXPECT_EQ(shown.size, known.size);
+        EXPECT_EQ(shown.mode, known.mode);
+        EXPECT_EQ(shown.links, known.links);
+        EXPECT_EQ(std::tie(shown.uid, shown.gid), std::tie(known.uid, known.gid));
+        EXPECT_EQ(std::tie(shown.accessed, shown.modified, shown.changed),
+                  std::tie(known.accessed, known.modified, known.changed));
+        const bool open = inode->open != nullptr;
+        EXPECT_EQ(shown.open_here != 0, open);
+        if (open) {
+          EXPECT_EQ(inode->open->exact_host, node->server->topology.host());
+        }
+      }
+      for (const ViewSlot& slot : view.entries) {
+        if (slot.word(0) == 0) continue;
+        const auto shown = std::bit_cast<ViewEntry>(*slot.read());
+        const Inode* const directory = names.find(shown.directory);
+        if (directory == nullptr) continue;  // nobody gets there: the directory is not shown
+        ASSERT_LE(shown.name_bytes, shown.name.size()) << "no test here has such names";
+        const std::string_view name(shown.name.data(), shown.name_bytes);
+        const Entry* const entry = names.entry(*directory, name);
+        EXPECT_EQ(shown.inode, entry != nullptr ? entry->inode : 0) << name;
+        EXPECT_EQ(shown.type, entry != nullptr ? entry->type : 0) << name;
+      }
+    }
+  }
   std::size_t inodes() {
     std::size_t count = 0;
     for (auto& node : nodes_) count += node->server->names.size();

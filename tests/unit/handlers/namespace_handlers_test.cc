@@ -155,15 +155,14 @@ TEST(NameLocks, LetEachOfSeveralLookUpsPassOnce) {
   Cluster cluster({0});
   ASSERT_EQ(cluster.make_file("f"), 0);
   auto& node = cluster.node(0);
-  NameLocks& locks = node.server->names.locks();
-  cluster.run(locks.lock(node.loop, root_inode, "f"), node.loop);
+  cluster.run(node.server->names.lock(node.loop, root_inode, "f"), node.loop);
   wire::Stat stat{};
   stat.where = {.inode = root_inode, .path_bytes = 1, .flags = 0};
   std::array<std::optional<int>, 3> done;
   for (auto& one : done) cluster.spawn(wire::Op::stat, Cluster::body_of(stat, "f"), &one);
   cluster.settle();
   for (const auto& one : done) EXPECT_FALSE(one.has_value());
-  locks.unlock(root_inode, "f");
+  node.server->names.unlock(root_inode, "f");
   cluster.settle();
   for (const auto& one : done) EXPECT_EQ(one, std::optional(0));
 }

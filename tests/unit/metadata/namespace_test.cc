@@ -10,17 +10,17 @@ namespace {
 
 class NamespaceTest : public testing::Test {
  protected:
-  Inode& directory(Inode& parent, std::string_view name) {
+  const Inode& directory(const Inode& parent, std::string_view name) {
     Inode* const made = *names_.make_directory(S_IFDIR | 0755, 0, 0, parent.number, name);
     names_.insert(parent, name, {made->number, S_IFDIR});
     return *made;
   }
-  Inode& file(Inode& parent, std::string_view name) {
+  const Inode& file(const Inode& parent, std::string_view name) {
     Inode* const made = *names_.make(S_IFREG | 0644, 0, 0);
     names_.insert(parent, name, {made->number, S_IFREG});
     return *made;
   }
-  Inode& link(Inode& parent, std::string_view name, std::string target) {
+  const Inode& link(const Inode& parent, std::string_view name, std::string target) {
     Inode* const made = *names_.make(S_IFLNK | 0777, 0, 0);
     made->target = std::make_unique<std::string>(std::move(target));
     names_.insert(parent, name, {made->number, S_IFLNK});
@@ -37,12 +37,12 @@ class NamespaceTest : public testing::Test {
   }
 
   Namespace names_{0, 4, 0};
-  Inode& root_ = *names_.find(root_inode);
+  const Inode& root_ = *names_.find(root_inode);
 };
 
 TEST_F(NamespaceTest, FindsFilesThroughDirectoriesDotsAndRepeatedSlashes) {
-  Inode& a = directory(root_, "a");
-  Inode& f = file(a, "f");
+  const Inode& a = directory(root_, "a");
+  const Inode& f = file(a, "f");
   for (const char* path : {"a/f", "/a//f", "./a/./f", "a/../a/f"}) {
     const Walk walked = walk(path);
     ASSERT_TRUE(std::holds_alternative<Walked>(walked)) << path;
@@ -51,7 +51,7 @@ TEST_F(NamespaceTest, FindsFilesThroughDirectoriesDotsAndRepeatedSlashes) {
 }
 
 TEST_F(NamespaceTest, SaysWhichErrorLinuxWould) {
-  Inode& a = directory(root_, "a");
+  const Inode& a = directory(root_, "a");
   file(a, "f");
   EXPECT_EQ(error_of(walk("missing/x")), ENOENT);
   EXPECT_EQ(error_of(walk("a/f/x")), ENOTDIR);
@@ -65,15 +65,15 @@ TEST_F(NamespaceTest, SaysWhichErrorLinuxWould) {
 }
 
 TEST_F(NamespaceTest, ADirectoryWithoutSearchPermissionStopsItsOwnerButNotRoot) {
-  Inode& a = directory(root_, "a");
+  const Inode& a = directory(root_, "a");
   file(a, "f");
-  a.mode = S_IFDIR | 0600;
+  names_.change(a).mode = S_IFDIR | 0600;
   EXPECT_EQ(error_of(walk("a/f", 0, false, 1000)), EACCES);
   EXPECT_EQ(error_of(walk("a/f", 0, false, 0)), 0);
 }
 
 TEST_F(NamespaceTest, ASymlinkIsRedirectedWithWhatWasConsumed) {
-  Inode& a = directory(root_, "a");
+  const Inode& a = directory(root_, "a");
   link(a, "l", "../b");
   const Walk walked = walk("a/l/rest");
   ASSERT_TRUE(std::holds_alternative<WalkedAway>(walked));
@@ -82,9 +82,9 @@ TEST_F(NamespaceTest, ASymlinkIsRedirectedWithWhatWasConsumed) {
   EXPECT_EQ(away.redirect.inode, a.number);
   EXPECT_EQ(away.redirect.consumed, 3u);
   EXPECT_EQ(away.target, "../b");
-  EXPECT_TRUE(std::holds_alternative<Walked>(walk("a/l", 0)));          // not followed
-  EXPECT_TRUE(std::holds_alternative<WalkedAway>(walk("a/l/", 0)));     // a slash follows
-  EXPECT_TRUE(std::holds_alternative<Walked>(walk("a/l", 1, true)));    // the name itself
+  EXPECT_TRUE(std::holds_alternative<Walked>(walk("a/l", 0)));        // not followed
+  EXPECT_TRUE(std::holds_alternative<WalkedAway>(walk("a/l/", 0)));   // a slash follows
+  EXPECT_TRUE(std::holds_alternative<Walked>(walk("a/l", 1, true)));  // the name itself
 }
 
 TEST_F(NamespaceTest, ParentOfTheRootIsAboveTheMount) {
@@ -115,7 +115,7 @@ TEST_F(NamespaceTest, ALimitOfInodesIsNoSpace) {
 }
 
 TEST_F(NamespaceTest, DirectoriesCountTheirSubdirectories) {
-  Inode& a = directory(root_, "a");
+  const Inode& a = directory(root_, "a");
   directory(a, "b");
   file(a, "f");
   EXPECT_EQ(attributes_of(a).links, 3u);

@@ -1,0 +1,77 @@
+#include "client-preload/fs/view_walk.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "client-preload/fs/core.h"
+#include "common/placement.h"
+
+namespace benchfs {
+namespace {
+
+std::optional<ViewInode> look(Core& core, std::uint64_t inode) {
+  const HostView* const view = core.host.view(home_rank(inode));
+  if (view == nullptr) return {};
+  return view->inode(inode);
+}
+
+// As the servers decide for the user who connected.
+bool may_search(const ViewInode& directory, std::uint32_t uid) {
+  return S_ISDIR(directory.mode) && (uid == 0 || (directory.mode & S_IXUSR) != 0);
+}
+
+// None while other hosts write it: their sizes are known at its home.
+std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
+  wire::Attributes attributes{.inode = shown.inode,
+                              .size = shown.size,
+                              .blocks = 0,
+                              .mode = shown.mode,
+                              .links = shown.links,
+                              .uid = shown.uid,
+                              .gid = shown.gid,
+                              .accessed = shown.accessed,
+                              .modified = shown.modified,
+                              .changed = shown.changed,
+                              .born = 0};
+  if (shown.open_here != 0) {
+    const HostSize here = core.host.table().host_size(core.host.self(), shown.inode, false);
+    if (!here.exact) return {};
+    attributes.size = here.size;
+    attributes.modified = std::max(attributes.modified, here.modified);
+    attributes.changed = std::max(attributes.changed, here.modified);
+  }
+  attributes.blocks = wire::blocks_of(attributes.mode, attributes.size);
+  return attributes;
+}
+
+}  // namespace
+
+std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode) {
+  const auto here = look(core, inode);
+  if (!here.has_value()) return {};
+  return complete(core, *here);
+}
+
+std::optional<wire::Attributes> view_attributes(Core& core, const Path& path, bool follow) {
+  auto here = look(core, path.inode);
+  std::string_view rest = path.text;
+  while (here.has_value()) {
+    rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
+    if (rest.empty()) return complete(core, *here);
+    const std::string_view name = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(name.size());
+    if (name == ".." || !may_search(*here, core.host.uid())) return {};
+    if (name == ".") continue;
+    if (name.size() > wire::name_bytes_max) return {};
+    const HostView* const view = core.host.view(home_rank(here->inode));
+    const auto entry = view != nullptr ? view->entry(here->inode, name) : std::nullopt;
+    if (!entry.has_value() || entry->inode == 0) return {};
+    if (S_ISLNK(entry->type) && (follow || !rest.empty())) return {};
+    if (!S_ISDIR(entry->type) && !rest.empty()) return {};
+    here = look(core, entry->inode);
+  }
+  return {};
+}
+
+}  // namespace benchfs

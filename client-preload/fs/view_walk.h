@@ -1,0 +1,18 @@
+// What can be answered from the views that the servers of this host show, without a request.
+#pragma once
+
+#include <optional>
+
+#include "client-preload/fs/file_system.h"
+#include "common/wire.h"
+
+namespace benchfs {
+
+struct Core;
+
+// The attributes of what `path` leads to (but its birth time). None: a server is to be asked, also
+// for what is missing or forbidden.
+std::optional<wire::Attributes> view_attributes(Core& core, const Path& path, bool follow);
+std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode);
+
+}  // namespace benchfs

@@ -1,0 +1,107 @@
+#include "common/host_view.h"
+
+#include <cstring>
+
+#include "common/placement.h"
+
+namespace benchfs {
+namespace {
+
+struct Key {
+  Key(std::uint64_t directory_, std::string_view text)
+      : directory(directory_),
+        name_bytes(static_cast<std::uint8_t>(text.size())),
+        name(view_name(text)) {}
+  bool is_of(const ViewEntry& entry) const {
+    return entry.directory == directory && entry.name_bytes == name_bytes && entry.name == name;
+  }
+  std::uint64_t directory;
+  std::uint8_t name_bytes;
+  ViewName name;
+};
+
+}  // namespace
+
+ViewName view_name(std::string_view name) {
+  ViewName out{};
+  if (name.size() <= out.size()) {
+    std::memcpy(out.data(), name.data(), name.size());
+    return out;
+  }
+  const auto hash = hash_bytes_128(name);
+  std::memcpy(out.data(), name.data(), out.size() - sizeof hash);
+  std::memcpy(out.data() + out.size() - sizeof hash, &hash, sizeof hash);
+  return out;
+}
+
+std::size_t HostView::entry_index(std::uint64_t directory, std::string_view name) {
+  return (name_hash(directory, name) >> 20 & (entry_slots / ways - 1)) * ways;
+}
+
+std::optional<ViewInode> HostView::inode(std::uint64_t number) const {
+  const auto words = inodes[inode_index(number)].read();
+  if (!words.has_value() || words->front() != number) return {};
+  return std::bit_cast<ViewInode>(*words);
+}
+
+std::optional<ViewEntry> HostView::entry(std::uint64_t directory, std::string_view name) const {
+  const Key key(directory, name);
+  const ViewSlot* const set = &entries[entry_index(directory, name)];
+  for (std::size_t i = 0; i < ways; ++i) {
+    if (set[i].word(0) != directory) continue;
+    const auto words = set[i].read();
+    if (!words.has_value()) continue;
+    const auto entry = std::bit_cast<ViewEntry>(*words);
+    if (key.is_of(entry)) return entry;
+  }
+  return {};
+}
+
+void HostView::publish(const ViewInode& inode) {
+  ViewSlot& slot = inodes[inode_index(inode.inode)];
+  const auto words = std::bit_cast<ViewSlot::Words>(inode);
+  if (slot.read() != words) slot.write(words);
+}
+
+void HostView::forget(std::uint64_t number) {
+  ViewSlot& slot = inodes[inode_index(number)];
+  if (slot.word(0) == number) slot.write({});
+}
+
+void HostView::publish(std::uint64_t directory, std::string_view name, std::uint64_t inode,
+                       std::uint32_t type) {
+  const Key key(directory, name);
+  const ViewEntry entry{.directory = directory,
+                        .inode = inode,
+                        .type = static_cast<std::uint16_t>(type),
+                        .name_bytes = key.name_bytes,
+                        .name = key.name};
+  ViewSlot* const set = &entries[entry_index(directory, name)];
+  // Its own place, else an empty one, else that of a name that is missing. What exists goes only
+  // for what exists: which of them depends on the inode, so that new files do not push out each
+  // other.
+  ViewSlot* place = inode != 0 ? &set[inode % ways] : nullptr;
+  bool empty = false;
+  for (std::size_t i = 0; i < ways; ++i) {
+    const auto seen = std::bit_cast<ViewEntry>(*set[i].read());
+    if (key.is_of(seen)) {
+      place = &set[i];
+      break;
+    }
+    if (!empty && seen.inode == 0) {
+      place = &set[i];
+      empty = seen.directory == 0;
+    }
+  }
+  const auto words = std::bit_cast<ViewSlot::Words>(entry);
+  if (place != nullptr && place->read() != words) place->write(words);
+}
+
+void HostView::forget(std::uint64_t directory, std::string_view name) {
+  const Key key(directory, name);
+  ViewSlot* const set = &entries[entry_index(directory, name)];
+  for (std::size_t i = 0; i < ways; ++i)
+    if (key.is_of(std::bit_cast<ViewEntry>(*set[i].read()))) set[i].write({});
+}
+
+}  // namespace benchfs

@@ -1,0 +1,104 @@
+// HostView: what a server lets the clients of its host read without asking: attributes of inodes at
+// home at this rank, and what names in its directories lead to.
+//
+// A cache in a memfd of fixed size that the rank alone writes and clients map read-only. Each slot
+// is one cache line under a sequence lock; whatever is missing, being written or too long is asked
+// for. doc/storage.md says what is published when.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace benchfs {
+
+// Seven words under a sequence number, odd while they are written. One writer.
+class alignas(64) ViewSlot {
+ public:
+  using Words = std::array<std::uint64_t, 7>;
+
+  // None: the writer is at work, or died at it.
+  std::optional<Words> read() const {
+    for (int tries = 0; tries < 16; ++tries) {
+      const std::uint64_t before = sequence_.load(std::memory_order_acquire);
+      Words words;
+      for (std::size_t i = 0; i < words.size(); ++i)
+        words[i] = words_[i].load(std::memory_order_relaxed);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if ((before & 1) == 0 && sequence_.load(std::memory_order_relaxed) == before) return words;
+    }
+    return {};
+  }
+  std::uint64_t word(std::size_t i) const { return words_[i].load(std::memory_order_relaxed); }
+
+  void write(const Words& words) {
+    const std::uint64_t before = sequence_.load(std::memory_order_relaxed);
+    sequence_.store(before + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    for (std::size_t i = 0; i < words.size(); ++i)
+      words_[i].store(words[i], std::memory_order_relaxed);
+    sequence_.store(before + 2, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<std::uint64_t> sequence_;
+  std::array<std::atomic<std::uint64_t>, 7> words_;
+};
+static_assert(sizeof(ViewSlot) == 64);
+
+struct ViewInode {
+  std::uint64_t inode;  // 0: empty
+  std::uint64_t size;
+  std::int64_t accessed;
+  std::int64_t modified;
+  std::int64_t changed;
+  std::uint16_t mode;
+  std::uint16_t open_here;  // 1: this host alone has it open; size and write time are in its tables
+  std::uint32_t links;
+  std::uint32_t uid;
+  std::uint32_t gid;
+};
+static_assert(sizeof(ViewInode) == sizeof(ViewSlot::Words));
+
+// A name of up to 37 bytes, or the first 21 of a longer one and 128 bits of its hash.
+using ViewName = std::array<char, 37>;
+ViewName view_name(std::string_view name);
+
+struct ViewEntry {
+  std::uint64_t directory;  // 0: empty
+  std::uint64_t inode;      // 0: there is no such name
+  std::uint16_t type;       // S_IFMT bits
+  std::uint8_t name_bytes;
+  ViewName name;
+};
+static_assert(sizeof(ViewEntry) == sizeof(ViewSlot::Words));
+
+struct HostView {
+  static constexpr std::uint64_t magic_value = 0x3177656956734642;  // "BFsView1"
+  static constexpr std::size_t inode_slots = std::size_t{1} << 18;
+  static constexpr std::size_t entry_slots = std::size_t{1} << 18;
+  static constexpr std::size_t ways = 4;
+
+  alignas(64) std::uint64_t magic;
+  std::array<ViewSlot, inode_slots> inodes;   // by counter
+  std::array<ViewSlot, entry_slots> entries;  // by hash of directory and name
+
+  std::optional<ViewInode> inode(std::uint64_t number) const;
+  std::optional<ViewEntry> entry(std::uint64_t directory, std::string_view name) const;
+
+  // For the one writer.
+  void publish(const ViewInode& inode);
+  void forget(std::uint64_t number);
+  void publish(std::uint64_t directory, std::string_view name, std::uint64_t inode,
+               std::uint32_t type);
+  void forget(std::uint64_t directory, std::string_view name);
+
+ private:
+  static std::size_t inode_index(std::uint64_t number) { return number & (inode_slots - 1); }
+  static std::size_t entry_index(std::uint64_t directory, std::string_view name);
+};
+
+}  // namespace benchfs
