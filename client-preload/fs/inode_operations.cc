@@ -38,24 +38,21 @@ bool permits(const wire::Attributes& attributes, std::uint32_t wanted) {
 
 }  // namespace
 
-Result<struct stat> HostFileSystem::stat(const Path& path, bool follow) {
+Result<wire::Attributes> HostFileSystem::attributes_of(const Path& path, bool follow) {
   TRY_OK(core_.ready());
-  if (const auto shown = view_attributes(core_, path, follow))
-    return to_stat(*shown, device_of(core_.host.instance()));
+  if (const auto shown = view_attributes(core_, path, follow)) return *shown;
   PathWalk walk(core_, path);
-  TRY(const auto attributes, walk.run(wire::Stat{}, wire_follow(follow)));
+  return walk.run(wire::Stat{}, wire_follow(follow));
+}
+
+Result<struct stat> HostFileSystem::stat(const Path& path, bool follow) {
+  TRY(const auto attributes, attributes_of(path, follow));
   return to_stat(attributes, device_of(core_.host.instance()));
 }
 
 Status HostFileSystem::access(const Path& path, int mode, bool follow) {
   if ((mode & ~(R_OK | W_OK | X_OK)) != 0) return Error(EINVAL);
-  TRY_OK(core_.ready());
-  auto shown = view_attributes(core_, path, follow);
-  if (!shown.has_value()) {
-    PathWalk walk(core_, path);
-    TRY(shown, walk.run(wire::Stat{}, wire_follow(follow)));
-  }
-  const wire::Attributes& attributes = *shown;
+  TRY(const auto attributes, attributes_of(path, follow));
   if (!permits(attributes, static_cast<std::uint32_t>(mode))) return Error(EACCES);
   return Done{};
 }

@@ -53,12 +53,16 @@ std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode)
   return complete(core, *here);
 }
 
-std::optional<wire::Attributes> view_attributes(Core& core, const Path& path, bool follow) {
+std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& path, bool follow) {
   auto here = look(core, path.inode);
   std::string_view rest = path.text;
   while (here.has_value()) {
     rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
-    if (rest.empty()) return complete(core, *here);
+    if (rest.empty()) {
+      const auto attributes = complete(core, *here);
+      if (!attributes.has_value()) return {};
+      return *attributes;
+    }
     const std::string_view name = rest.substr(0, rest.find('/'));
     rest.remove_prefix(name.size());
     if (name == ".." || !may_search(*here, core.host.uid())) return {};
@@ -66,7 +70,8 @@ std::optional<wire::Attributes> view_attributes(Core& core, const Path& path, bo
     if (name.size() > wire::name_bytes_max) return {};
     const HostView* const view = core.host.view(home_rank(here->inode));
     const auto entry = view != nullptr ? view->entry(here->inode, name) : std::nullopt;
-    if (!entry.has_value() || entry->inode == 0) return {};
+    if (!entry.has_value()) return {};
+    if (entry->inode == 0) return Error(ENOENT);
     if (S_ISLNK(entry->type) && (follow || !rest.empty())) return {};
     if (!S_ISDIR(entry->type) && !rest.empty()) return {};
     here = look(core, entry->inode);

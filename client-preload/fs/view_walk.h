@@ -10,9 +10,9 @@ namespace benchfs {
 
 struct Core;
 
-// The attributes of what `path` leads to (but its birth time). None: a server is to be asked, also
-// for what is missing or forbidden.
-std::optional<wire::Attributes> view_attributes(Core& core, const Path& path, bool follow);
+// The attributes of what `path` leads to (but its birth time), or ENOENT. None: a server is to be
+// asked, also for what is forbidden.
+std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& path, bool follow);
 std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode);
 
 }  // namespace benchfs

@@ -15,6 +15,9 @@ END
 check "test program: descriptors, with output in the directory" <<'END'
 "$P"/descriptors > out 2>&1; echo $?
 END
+check "test program: litmus" <<'END'
+"$P"/litmus
+END
 check "test program: streams" <<'END'
 "$P"/streams
 END

@@ -181,12 +181,15 @@ TEST_P(FileNames, ReadsWhatIsShownWithoutARequest) {
   EXPECT_EQ(size_of("d/f"), 5);
   const int fd = open("d/f", O_RDWR);
   ASSERT_TRUE(fs->stat(at("d/f"), true).ok());
+  EXPECT_EQ(stat_error("d/missing"), ENOENT);
   const std::uint64_t before = fs->requests_sent();
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(size_of("d//./f"), 5 + i);
     EXPECT_TRUE(fs->access(at("d/f"), R_OK, true).ok());
     EXPECT_EQ(*fs->find(fd)->write_at(bytes_of("x"), 5 + i), 1u);
     EXPECT_EQ(fs->find(fd)->stat()->st_size, 6 + i);
+    EXPECT_EQ(stat_error("d/missing"), ENOENT);
+    EXPECT_EQ(stat_error("d/missing/too"), ENOENT);
   }
   if (GetParam() != View::one_of_three) {  // there two of three ranks seem to be elsewhere
     EXPECT_EQ(fs->requests_sent(), before);
@@ -213,7 +216,10 @@ TEST_P(FileNames, ReadsWhatIsShownWithoutARequest) {
   EXPECT_EQ(fs->find(fd)->stat()->st_nlink, 0u);
   EXPECT_TRUE(fs->remove_directory(at("d")).ok());
   EXPECT_EQ(stat_error("d/g"), ENOENT);
-  put("other", "");
+  EXPECT_TRUE(fs->make_directory(at("d"), 0755).ok());
+  EXPECT_EQ(stat_error("d/missing"), ENOENT);
+  put("d/missing", "now there");
+  EXPECT_EQ(size_of("d/missing"), 9);
   close(fd);
 }
 
