@@ -1,0 +1,1 @@
+// The target that has the precompiled header needs a source.
