@@ -56,19 +56,16 @@ enum class Op : std::uint16_t {
   status = 31,
   stop = 32,
   // server to server only
-  adopt_directory = 40,  // make the inode of a new directory here
-  kill_directory = 41,   // it is to be removed: refuse if not empty
-  move_directory = 42,   // its parent or name has changed
-  unreference = 43,      // one name less (or, negative, one more)
-  prepare_entry = 44,    // second half of a rename: lock the target name
-  commit_entry = 45,
-  abort_entry = 46,
   freeze = 47,
   thaw = 48,
   host_size = 49,
   revoke_exact = 50,
   cut_chunks = 51,
-  rename_ticket = 52,  // rank 0 lets one directory rename run at a time
+  // changes on several servers (doc/design.md)
+  prepare = 60,        // agree to a change and lock what it concerns
+  decide = 61,         // make it, or forget it
+  outcome = 62,        // what was decided? Asked by who agreed and heard nothing
+  rename_ticket = 63,  // rank 0 lets one directory at a time move to another parent
 };
 
 // In front of every request and reply.
@@ -215,6 +212,10 @@ struct Unlink {
 static_assert(Message<Unlink>);
 
 // Source directory's home coordinates. Both names follow: from, then to.
+enum NameFlag : std::uint32_t {
+  from_slash = 1,  // the source was given with a trailing slash
+  to_slash = 2,
+};
 struct Rename {
   static constexpr Op op = Op::rename;
   using Reply = Nothing;
@@ -222,8 +223,8 @@ struct Rename {
   std::uint64_t to_directory;
   std::uint32_t from_bytes;
   std::uint32_t to_bytes;
-  std::uint32_t flags;  // RENAME_*
-  std::uint32_t reserved;
+  std::uint32_t flags;    // RENAME_*
+  std::uint32_t slashes;  // NameFlag
 };
 static_assert(Message<Rename>);
 
@@ -427,71 +428,81 @@ struct Stop {
 };
 static_assert(Message<Stop>);
 
-struct AdoptDirectory {  // the name follows
-  static constexpr Op op = Op::adopt_directory;
-  using Reply = Attributes;
-  std::uint64_t parent;
-  std::uint32_t name_bytes;
-  std::uint32_t mode;
+// A change on several servers: what it does at one rank is a list of steps.
+enum class TransactionKind : std::uint32_t {
+  make_directory = 0,
+  remove_directory = 1,
+  unlink = 2,
+  link = 3,
+  rename_file = 4,
+  rename_directory = 5,
+  replace_file = 6,       // rename over a file or a symlink
+  replace_directory = 7,  // rename over an empty directory
+  exchange = 8,
+};
+inline constexpr std::uint32_t transaction_kinds = 9;
+
+enum class StepKind : std::uint32_t {
+  set_entry = 1,         // (inode, name) is to lead to `value` of `type`, or nowhere; now: `holds`
+  add_links = 2,         // `links` names more of `inode`; 0: it was renamed
+  make_directory = 3,    // named `name` in directory `value`, with mode `type`
+  remove_directory = 4,  // `inode` is to go, if it is empty
+  move_directory = 5,    // `inode` is to be `name` in directory `value`
+};
+struct Step {  // the name follows; the next step begins right after
+  std::uint64_t inode;
+  std::uint64_t holds;
+  std::uint64_t value;
+  StepKind kind;
+  std::uint32_t type;  // S_IFMT bits; make_directory: mode
   std::uint32_t gid;
+  std::int32_t links;
+  std::uint32_t name_bytes;
   std::uint32_t reserved;
 };
-static_assert(Message<AdoptDirectory>);
-
-struct KillDirectory {
-  static constexpr Op op = Op::kill_directory;
-  using Reply = Nothing;
-  std::uint64_t inode;
-};
-static_assert(Message<KillDirectory>);
-
-struct MoveDirectory {  // the new name follows
-  static constexpr Op op = Op::move_directory;
-  using Reply = Nothing;
-  std::uint64_t inode;
-  std::uint64_t parent;
-  std::uint64_t name_bytes;
-};
-static_assert(Message<MoveDirectory>);
-
-struct Unreference {
-  static constexpr Op op = Op::unreference;
-  using Reply = Attributes;
-  std::uint64_t inode;
-  std::int64_t names;  // how many less; negative: more
-};
-static_assert(Message<Unreference>);
+static_assert(Struct<Step> && sizeof(Step) == 48);
 
 struct PrepareReply {
-  std::uint64_t inode;  // what the name holds now; 0: nothing
-  std::uint32_t type;
+  Attributes attributes;  // of the inode that is made, or gets or loses a name; else zeros
+  std::uint64_t found;    // refused: what the name holds
+  std::uint32_t found_type;
+  std::uint32_t refused;  // 1: a name does not hold what the steps expect, nothing is prepared
+  std::uint32_t step;     // which one
   std::uint32_t reserved;
 };
-struct PrepareEntry {  // the name follows
-  static constexpr Op op = Op::prepare_entry;
+struct Prepare {  // the steps follow
+  static constexpr Op op = Op::prepare;
   using Reply = PrepareReply;
-  std::uint64_t directory;
-  std::uint64_t name_bytes;
+  std::uint64_t counter;  // with the coordinator's rank: whose change
+  std::uint32_t coordinator;
+  TransactionKind kind;
+  std::uint32_t steps;
+  std::uint32_t uid;  // the caller's
 };
-static_assert(Message<PrepareEntry>);
+static_assert(Message<Prepare> && Struct<PrepareReply>);
 
-struct CommitEntry {  // the name follows; unlocks it. inode 0 removes the entry
-  static constexpr Op op = Op::commit_entry;
+struct Decide {
+  static constexpr Op op = Op::decide;
   using Reply = Nothing;
-  std::uint64_t directory;
-  std::uint64_t inode;
-  std::uint32_t type;
-  std::uint32_t name_bytes;
+  std::uint64_t counter;
+  std::uint32_t coordinator;
+  std::uint32_t commit;  // 0: forget it
+  std::int64_t time;     // of the change
 };
-static_assert(Message<CommitEntry>);
+static_assert(Message<Decide>);
 
-struct AbortEntry {  // the name follows
-  static constexpr Op op = Op::abort_entry;
-  using Reply = Nothing;
-  std::uint64_t directory;
-  std::uint64_t name_bytes;
+enum class Decision : std::uint32_t { pending = 0, aborted = 1, committed = 2 };
+struct OutcomeReply {
+  std::int64_t time;
+  Decision decision;
+  std::uint32_t reserved;
 };
-static_assert(Message<AbortEntry>);
+struct Outcome {
+  static constexpr Op op = Op::outcome;
+  using Reply = OutcomeReply;
+  std::uint64_t counter;
+};
+static_assert(Message<Outcome> && Struct<OutcomeReply>);
 
 // What this host's writers reached.
 struct HostSizeReply {
@@ -544,10 +555,20 @@ struct CutChunks {
 };
 static_assert(Message<CutChunks>);
 
+enum class TicketAction : std::uint32_t {
+  take = 1,  // at rank 0: wait for it
+  give = 2,  // at rank 0: done with it
+  held = 3,  // by rank 0: do you still have it? id 0: or any
+};
+struct RenameTicketReply {
+  std::uint64_t id;  // held: the one asked about, or any; 0: no
+};
 struct RenameTicket {
   static constexpr Op op = Op::rename_ticket;
-  using Reply = Nothing;
-  std::uint64_t taking;  // 1: wait for and take it, 0: give it back
+  using Reply = RenameTicketReply;
+  std::uint64_t id;  // the holder's, never 0
+  std::uint32_t holder;
+  TicketAction action;
 };
 static_assert(Message<RenameTicket>);
 

@@ -15,6 +15,7 @@
 #include "daemon/channel/greeting.h"
 #include "daemon/channel/local_channel.h"
 #include "daemon/supervisor/control.h"
+#include "daemon/transaction/fault_points.h"
 
 namespace benchfs {
 namespace {
@@ -284,6 +285,7 @@ int run_worker(Fd control) {
   // The supervisor alone decides when this ends; a terminal's Ctrl-C reaches the whole group.
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGQUIT})
     ::signal(number, SIG_IGN);
+  arm_fault_points();
   Worker worker(std::move(control));
   return worker.run();
 }

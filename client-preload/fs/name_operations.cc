@@ -1,4 +1,5 @@
 // Operations on names.
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "client-preload/fs/host_file_system.h"
@@ -61,18 +62,17 @@ Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) 
   TRY_OK(core_.ready());
   if (is_start(from) || is_start(to)) return Error(EBUSY);
   TRY(const Name source, resolve(core_, from));
-  TRY(const Name target, resolve(core_, to));
-  if (source.wants_directory || target.wants_directory) {
-    const Path itself{.inode = source.directory, .text = source.text};
-    TRY(const struct stat status, stat(itself, false));
-    if (!S_ISDIR(status.st_mode)) return Error(ENOTDIR);
-  }
+  const auto resolved = resolve(core_, to);
+  if (!resolved.ok() && resolved.error().code() == EBUSY && (flags & RENAME_NOREPLACE) != 0)
+    return Error(EEXIST);  // "." and ".." do exist
+  TRY(const Name target, resolved);
   const wire::Rename message{.from_directory = source.directory,
                              .to_directory = target.directory,
                              .from_bytes = static_cast<std::uint32_t>(source.text.size()),
                              .to_bytes = static_cast<std::uint32_t>(target.text.size()),
                              .flags = flags,
-                             .reserved = 0};
+                             .slashes = (source.wants_directory ? wire::NameFlag::from_slash : 0u) |
+                                        (target.wants_directory ? wire::NameFlag::to_slash : 0u)};
   const std::uint32_t rank = home_rank(source.directory);
   TRY(Channel* const channel, core_.host.channel(rank));
   Request request;
@@ -86,7 +86,6 @@ Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) 
 
 Status HostFileSystem::link(const Path& from, const Path& to, bool follow) {
   TRY(const struct stat source, stat(from, follow));
-  if (S_ISDIR(source.st_mode)) return Error(EPERM);
   const wire::Link message{
       .where = {}, .inode = source.st_ino, .type = source.st_mode & S_IFMT, .reserved = 0};
   PathWalk walk(core_, to);

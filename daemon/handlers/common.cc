@@ -26,28 +26,6 @@ void end_use(Inode& inode) {
   if (--inode.open->users == 0 && inode.open->hosts.empty()) inode.open.reset();
 }
 
-template <class Reply>
-Task<int> keep_reply(Task<Result<Reply>> question, Result<Reply>* reply, int* missing,
-                     Completion* all) {
-  *reply = co_await question;
-  if (--*missing == 0) all->finish(0);
-  co_return 0;
-}
-
-// Asks several ranks at once, each by ask(rank), and waits for all.
-template <class Reply, class Ask>
-Task<std::vector<Result<Reply>>> ask_all(Server& server, const std::vector<std::uint32_t>& ranks,
-                                         Ask ask) {
-  std::vector<Result<Reply>> replies(ranks.size(), Result<Reply>(Error(EIO)));
-  if (ranks.empty()) co_return replies;
-  Completion all(server.loop);
-  int missing = static_cast<int>(ranks.size());
-  for (std::size_t i = 0; i < ranks.size(); ++i)
-    server.loop.spawn(keep_reply<Reply>(ask(ranks[i]), &replies[i], &missing, &all));
-  co_await all;
-  co_return replies;
-}
-
 std::vector<std::uint32_t> open_hosts(const Inode& inode) {
   std::vector<std::uint32_t> hosts;
   if (inode.open == nullptr) return hosts;
@@ -88,7 +66,7 @@ Task<int> cut_in_background(Server& server, std::uint64_t inode, std::uint64_t k
 }  // namespace
 
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
-                     std::span<const std::byte> tail, bool to_name) {
+                     std::span<const std::byte> tail, bool to_name, bool creates) {
   const auto path = wire::text(tail, 0, where.path_bytes);
   if (!path.ok()) co_return Answer(path.error());
   if (path->size() > wire::path_bytes_max * 2) co_return Answer(Error(ENAMETOOLONG));
@@ -99,13 +77,24 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
     // Given up before the answer is used, but nobody else runs before the next suspension.
     if (turn.has_value()) server.names.unlock(turn->directory, turn->name);
     turn.reset();
-    if (auto* walked = std::get_if<Walked>(&walk)) co_return *walked;
+    if (const auto* walked = std::get_if<Walked>(&walk)) {
+      const bool new_name = creates && walked->directory != nullptr && !walked->found;
+      if (!new_name || !server.names.locks().locked_exclusively(walked->directory->number, {}))
+        co_return *walked;
+      // Perhaps it is being removed.
+      const Status decided =
+          co_await wait_for_decision(server, walked->directory->number, std::string());
+      if (!decided.ok()) co_return Answer(decided.error());
+      continue;
+    }
     if (auto* away = std::get_if<WalkedAway>(&walk))
       co_return redirect(away->redirect, away->target);
     if (auto* error = std::get_if<Error>(&walk)) co_return Answer(*error);
     if (auto* lock = std::get_if<WalkedOntoLock>(&walk)) {
+      LockKey key{lock->directory, lock->name};
+      const int got = co_await server.names.lock(server.loop, key);
+      if (got != 0) co_return Answer(Error(-got));
       turn = std::move(*lock);
-      co_await server.names.lock(server.loop, turn->directory, turn->name);
       continue;
     }
     const auto foreign = std::get<WalkedOntoForeignLink>(walk);
@@ -121,6 +110,15 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
     if (!text.ok()) co_return Answer(text.error());
     co_return redirect({foreign.directory, foreign.consumed, wire::RedirectKind::symlink}, *text);
   }
+}
+
+Task<Status> wait_for_decision(Server& server, std::uint64_t inode, std::string name) {
+  if (!server.names.locks().locked(inode, name)) co_return Done{};
+  LockKey key{inode, std::move(name)};
+  const int turn = co_await server.names.lock(server.loop, key);
+  if (turn != 0) co_return Error(-turn);
+  server.names.unlock(key.inode, key.name);
+  co_return Done{};
 }
 
 std::uint64_t session_of(Server& server, std::uint64_t number, std::uint32_t host) {
@@ -202,6 +200,7 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
 
 void remove_if_unused(Server& server, const Inode& inode) {
   if (inode.links != 0 || inode.is_directory()) return;
+  if (server.pinned.contains(inode.number)) return;  // a change under way decides
   if (inode.open != nullptr) return;
   if (inode.size != 0 && inode.type() == S_IFREG)
     server.loop.spawn(cut_in_background(server, inode.number, inode.size));

@@ -6,7 +6,9 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
+#include "daemon/loop/completion.h"
 #include "daemon/rpc/server.h"
 
 namespace benchfs {
@@ -15,8 +17,14 @@ namespace benchfs {
 // Walked is valid until the next suspension; who then locks its name looks at the entry again. An
 // Answer is to be sent as it is: redirect or error.
 using Arrival = std::variant<Walked, Answer>;
+// `creates`: the caller would make a missing last component, and waits until it is clear whether
+// the directory is being removed.
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
-                     std::span<const std::byte> tail, bool to_name);
+                     std::span<const std::byte> tail, bool to_name, bool creates = false);
+
+// Waits while a change under way has the name locked, or the inode (name empty). What is true then
+// is true until the next suspension. EIO: whoever decides it is gone.
+Task<Status> wait_for_decision(Server& server, std::uint64_t inode, std::string name);
 
 // Asks the hosts that have the file open what size and write time they know, and keeps it in the
 // inode, which may have gone when the task is done.
@@ -55,6 +63,28 @@ inline wire::HostSizeReply host_size_here(Server& server, std::uint64_t inode, b
 // What a host reported counts, if it is of the host's current session.
 void learn(Server& server, const Inode& inode, std::uint32_t host,
            const wire::HostSizeReply& reply);
+
+template <class Reply>
+Task<int> keep_reply(Task<Result<Reply>> question, Result<Reply>* reply, int* missing,
+                     Completion* all) {
+  *reply = co_await question;
+  if (--*missing == 0) all->finish(0);
+  co_return 0;
+}
+
+// Asks several ranks at once, each by ask(rank), and waits for all.
+template <class Reply, class Ask>
+Task<std::vector<Result<Reply>>> ask_all(Server& server, const std::vector<std::uint32_t>& ranks,
+                                         Ask ask) {
+  std::vector<Result<Reply>> replies(ranks.size(), Result<Reply>(Error(EIO)));
+  if (ranks.empty()) co_return replies;
+  Completion all(server.loop);
+  int missing = static_cast<int>(ranks.size());
+  for (std::size_t i = 0; i < ranks.size(); ++i)
+    server.loop.spawn(keep_reply<Reply>(ask(ranks[i]), &replies[i], &missing, &all));
+  co_await all;
+  co_return replies;
+}
 
 inline std::int64_t now() { return sys::now_ns(CLOCK_REALTIME); }
 

@@ -18,7 +18,6 @@ Task<Answer> handle_name_of(Server&, const Caller&, wire::NameOf, Tail);
 Task<Answer> handle_make_directory(Server&, const Caller&, wire::MakeDirectory, Tail);
 Task<Answer> handle_symlink(Server&, const Caller&, wire::Symlink, Tail);
 Task<Answer> handle_link(Server&, const Caller&, wire::Link, Tail);
-Task<Answer> handle_adopt_directory(Server&, const Caller&, wire::AdoptDirectory, Tail);
 // open.cc
 Task<Answer> handle_open(Server&, const Caller&, wire::Open, Tail);
 Task<Answer> handle_release(Server&, const Caller&, wire::Release, Tail);
@@ -26,14 +25,12 @@ Task<Answer> handle_revoke_exact(Server&, const Caller&, wire::RevokeExact, Tail
 // remove.cc
 Task<Answer> handle_remove_directory(Server&, const Caller&, wire::RemoveDirectory, Tail);
 Task<Answer> handle_unlink(Server&, const Caller&, wire::Unlink, Tail);
-Task<Answer> handle_kill_directory(Server&, const Caller&, wire::KillDirectory, Tail);
-Task<Answer> handle_unreference(Server&, const Caller&, wire::Unreference, Tail);
 // rename.cc
 Task<Answer> handle_rename(Server&, const Caller&, wire::Rename, Tail);
-Task<Answer> handle_prepare_entry(Server&, const Caller&, wire::PrepareEntry, Tail);
-Task<Answer> handle_commit_entry(Server&, const Caller&, wire::CommitEntry, Tail);
-Task<Answer> handle_abort_entry(Server&, const Caller&, wire::AbortEntry, Tail);
-Task<Answer> handle_move_directory(Server&, const Caller&, wire::MoveDirectory, Tail);
+// transaction.cc
+Task<Answer> handle_prepare(Server&, const Caller&, wire::Prepare, Tail);
+Task<Answer> handle_decide(Server&, const Caller&, wire::Decide, Tail);
+Task<Answer> handle_outcome(Server&, const Caller&, wire::Outcome, Tail);
 Task<Answer> handle_rename_ticket(Server&, const Caller&, wire::RenameTicket, Tail);
 // attributes.cc
 Task<Answer> handle_set_attributes(Server&, const Caller&, wire::SetAttributes, Tail);

@@ -46,6 +46,8 @@ Task<Answer> handle_read_link(Server& server, const Caller& caller, wire::ReadLi
 }
 
 Task<Answer> handle_list(Server& server, const Caller&, wire::List request, Tail) {
+  const Status decided = co_await wait_for_decision(server, request.inode, {});
+  if (!decided.ok()) co_return Answer(decided.error());
   const Inode* const inode = server.names.find(request.inode);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
@@ -73,6 +75,8 @@ Task<Answer> handle_list(Server& server, const Caller&, wire::List request, Tail
 }
 
 Task<Answer> handle_name_of(Server& server, const Caller&, wire::NameOf request, Tail) {
+  const Status decided = co_await wait_for_decision(server, request.inode, {});
+  if (!decided.ok()) co_return Answer(decided.error());
   const Inode* const inode = server.names.find(request.inode);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));

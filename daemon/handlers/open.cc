@@ -80,7 +80,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
   const bool exclusive = create && (request.flags & O_EXCL) != 0;
   if ((request.flags & O_NOFOLLOW) != 0 || exclusive)
     request.where.flags &= ~std::uint32_t{wire::WhereFlag::follow};
-  Arrival arrival = co_await arrive(server, caller, request.where, tail, false);
+  Arrival arrival = co_await arrive(server, caller, request.where, tail, false, create);
   if (auto* answer = std::get_if<Answer>(&arrival)) {
     // A name whose inode is at home elsewhere exists, which is all that O_EXCL asks.
     if (exclusive && (answer->flags & wire::Flag::redirected) != 0) {

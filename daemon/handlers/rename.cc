@@ -1,12 +1,12 @@
-// Rename, in the server of the source directory. The target name is prepared (locked) at its own
-// server, both are changed while locked, so no look-up sees both names or none. Names are locked in
-// the order (rank, directory, name); renames of directories run one at a time under rank 0's
-// ticket.
+// Rename, in the server of the source directory: one change of both names, of what they led to and
+// of what was in their way. Which steps that takes shows only when the names are read, so it is
+// looked, prepared, and looked again when something had changed in between.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <tuple>
+#include <cassert>
+#include <optional>
 
 #include "common/placement.h"
 #include "daemon/handlers/common.h"
@@ -15,6 +15,9 @@
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
 #endif
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE 2
+#endif
 
 namespace benchfs {
 namespace {
@@ -22,99 +25,180 @@ namespace {
 struct Side {
   std::uint64_t directory;
   std::string name;
-  auto order() const { return std::tuple(home_rank(directory), directory, std::string_view(name)); }
+  friend bool operator==(const Side&, const Side&) = default;
 };
 
-// Locks the entry where it lives, this rank or another, and says what it holds.
-Task<Result<Entry>> prepare(Server& server, const Side& side) {
-  const wire::PrepareEntry request{.directory = side.directory, .name_bytes = side.name.size()};
-  const auto reply = co_await server.ask(home_rank(side.directory), request, side.name);
-  if (!reply.ok()) co_return reply.error();
-  co_return Entry{.inode = reply->inode, .type = reply->type};
-}
+struct Renaming {
+  Side from;
+  Side to;
+  std::uint32_t flags;
+  std::uint32_t slashes;
+  std::uint32_t uid;
+  std::optional<Entry> target;  // what `to` was last seen to hold; inode 0: nothing
+  std::optional<std::uint64_t> ticket;
 
-Task<Status> commit(Server& server, const Side& side, Entry entry) {
-  const wire::CommitEntry request{.directory = side.directory,
-                                  .inode = entry.inode,
-                                  .type = entry.type,
-                                  .name_bytes = static_cast<std::uint32_t>(side.name.size())};
-  const auto reply = co_await server.ask(home_rank(side.directory), request, side.name);
-  if (!reply.ok()) co_return reply.error();
-  co_return Done{};
-}
+  bool exchanges() const { return (flags & RENAME_EXCHANGE) != 0; }
+  bool changes_parent() const { return from.directory != to.directory; }
+};
 
-Task<int> abandon(Server& server, const Side& side) {
-  const wire::AbortEntry request{.directory = side.directory, .name_bytes = side.name.size()};
-  co_await server.ask(home_rank(side.directory), request, side.name);
-  co_return 0;
-}
+constexpr std::size_t target_step = 1;  // of plan()
+constexpr int depth_max = 1 << 20;
 
-// EINVAL when `directory` lies in the tree below `above`, or is it.
-Task<Status> not_below(Server& server, std::uint64_t directory, std::uint64_t above) {
-  for (int depth = 0; depth < 4096 && directory != root_inode; ++depth) {
-    if (directory == above) co_return Error(EINVAL);
+// `directory` is `above`, or lies below it. Nobody else moves directories to other parents
+// meanwhile: the caller has the ticket.
+Task<Result<bool>> below(Server& server, std::uint64_t directory, std::uint64_t above) {
+  for (int depth = 0; depth < depth_max; ++depth) {
+    if (directory == above) co_return true;
+    if (directory == root_inode) co_return false;
     const wire::NameOf question{.inode = directory};
     const auto reply = co_await server.ask(home_rank(directory), question);
     if (!reply.ok()) co_return reply.error();
     directory = reply->parent;
   }
+  co_return Error(ELOOP);
+}
+
+// What Linux checks of the two names; EALREADY: there is nothing to do.
+Status may_rename(const Renaming& r, Entry source, Entry target) {
+  const bool source_slash = (r.slashes & wire::NameFlag::from_slash) != 0;
+  const bool target_slash = (r.slashes & wire::NameFlag::to_slash) != 0;
+  if (source.inode == 0) return Error(ENOENT);
+  if ((r.flags & RENAME_NOREPLACE) != 0 && target.inode != 0) return Error(EEXIST);
+  if (r.exchanges()) {
+    if (target.inode == 0) return Error(ENOENT);
+    if (target.type != S_IFDIR && target_slash) return Error(ENOTDIR);
+  }
+  if (source.type != S_IFDIR && (source_slash || (target_slash && !r.exchanges())))
+    return Error(ENOTDIR);
+  if (target.inode == source.inode) return Error(EALREADY);
+  if (target.inode == 0 || r.exchanges()) return Done{};
+  if (source.type == S_IFDIR && target.type != S_IFDIR) return Error(ENOTDIR);
+  if (source.type != S_IFDIR && target.type == S_IFDIR) return Error(EISDIR);
+  return Done{};
+}
+
+// No directory may come to lie below itself.
+Task<Status> may_move(Server& server, const Renaming& r, Entry source, Entry target) {
+  if (source.type == S_IFDIR) {
+    const auto inside = co_await below(server, r.to.directory, source.inode);
+    if (!inside.ok()) co_return inside.error();
+    if (*inside) co_return Error(EINVAL);
+  }
+  if (r.exchanges() && target.type == S_IFDIR) {
+    const auto inside = co_await below(server, r.from.directory, target.inode);
+    if (!inside.ok()) co_return inside.error();
+    if (*inside) co_return Error(EINVAL);
+  }
   co_return Done{};
 }
 
-// Both names are locked; `source` is what is to move, `target` what is in its way.
-Task<Status> place(Server& server, const Side& to, Entry source, Entry target,
-                   std::uint32_t flags) {
-  if (source.inode == 0) co_return Error(ENOENT);
-  if (target.inode != 0) {
-    if ((flags & RENAME_NOREPLACE) != 0) co_return Error(EEXIST);
-    if (target.inode == source.inode) co_return Error(EALREADY);  // two names of one file: nothing
-    if (target.type == S_IFDIR && source.type != S_IFDIR) co_return Error(EISDIR);
-    if (target.type != S_IFDIR && source.type == S_IFDIR) co_return Error(ENOTDIR);
+wire::TransactionKind kind_of(const Renaming& r, Entry source, Entry target) {
+  using enum wire::TransactionKind;
+  if (r.exchanges()) return exchange;
+  if (target.inode != 0) return target.type == S_IFDIR ? replace_directory : replace_file;
+  return source.type == S_IFDIR ? rename_directory : rename_file;
+}
+
+// A moved inode's time changes, and a directory's parent and name.
+Step moved(Entry entry, const Side& to) {
+  return entry.type == S_IFDIR ? move_directory(entry.inode, to.directory, to.name)
+                               : add_links(entry.inode, 0);
+}
+
+std::vector<Step> plan(const Renaming& r, Entry source, Entry target) {
+  const Entry left_behind = r.exchanges() ? target : Entry{.inode = 0, .type = 0};
+  std::vector<Step> steps;
+  steps.push_back(set_entry(r.from.directory, r.from.name, source.inode, left_behind));
+  steps.push_back(set_entry(r.to.directory, r.to.name, target.inode, source));
+  steps.push_back(moved(source, r.to));
+  if (target.inode == 0) return steps;
+  if (r.exchanges())
+    steps.push_back(moved(target, r.from));
+  else if (target.type == S_IFDIR)
+    steps.push_back(remove_directory(target.inode));
+  else
+    steps.push_back(add_links(target.inode, -1));
+  return steps;
+}
+
+// Of a directory at home here.
+Task<Result<Entry>> read_entry(Server& server, const Side& side) {
+  const Status decided = co_await wait_for_decision(server, side.directory, side.name);
+  if (!decided.ok()) co_return decided.error();
+  const Inode* const directory = server.names.find(side.directory);
+  if (directory == nullptr) co_return Error(ENOENT);
+  if (!directory->is_directory()) co_return Error(ENOTDIR);
+  const Entry* const entry = server.names.entry(*directory, side.name);
+  co_return entry != nullptr ? *entry : Entry{.inode = 0, .type = 0};
+}
+
+// What a name at another rank holds, by an expectation that cannot be met.
+Task<Status> look_at_target(Server& server, Renaming& r) {
+  Transaction question;
+  question.kind = wire::TransactionKind::exchange;
+  question.uid = r.uid;
+  question.steps.push_back(set_entry(r.to.directory, r.to.name, UINT64_MAX, {}));
+  const Status refused = co_await server.coordinator.prepare(question);
+  assert(!refused.ok());
+  if (refused.error().code() != EAGAIN) co_return refused.error();
+  r.target = question.found;
+  co_return Done{};
+}
+
+// One attempt. EAGAIN: something had changed, look again.
+Task<Status> attempt(Server& server, Renaming& r) {
+  if (home_rank(r.to.directory) == server.topology.rank) {
+    const auto target = co_await read_entry(server, r.to);
+    if (!target.ok()) co_return target.error();
+    r.target = *target;
+  } else if (r.exchanges() && !r.target.has_value()) {
+    const Status looked = co_await look_at_target(server, r);
+    if (!looked.ok()) co_return looked.error();
   }
-  if (source.type == S_IFDIR) {
-    const Status fits = co_await not_below(server, to.directory, source.inode);
+  const auto read = co_await read_entry(server, r.from);
+  if (!read.ok()) co_return read.error();
+  const Entry source = *read;
+  const Entry target = r.target.value_or(Entry{.inode = 0, .type = 0});  // a guess: mostly so
+  const Status allowed = may_rename(r, source, target);
+  if (!allowed.ok()) co_return allowed.error();
+  const bool moves_directory = source.type == S_IFDIR || (r.exchanges() && target.type == S_IFDIR);
+  if (moves_directory && r.changes_parent()) {
+    if (!r.ticket.has_value()) {
+      const auto ticket = co_await server.rename_ticket.take();
+      if (!ticket.ok()) co_return ticket.error();
+      r.ticket = *ticket;
+      co_return Error(EAGAIN);  // what the names hold may have changed meanwhile
+    }
+    const Status fits = co_await may_move(server, r, source, target);
     if (!fits.ok()) co_return fits.error();
   }
-  if (target.inode != 0 && target.type == S_IFDIR) {
-    const wire::KillDirectory kill{.inode = target.inode};
-    const auto killed = co_await server.ask(home_rank(target.inode), kill);
-    if (!killed.ok()) co_return killed.error();
+  Transaction change;
+  change.kind = kind_of(r, source, target);
+  change.uid = r.uid;
+  change.steps = plan(r, source, target);
+  const Status agreed = co_await server.coordinator.prepare(change);
+  if (agreed.ok()) {
+    server.coordinator.commit(change, now());
+    co_return Done{};
   }
-  const Status placed = co_await commit(server, to, source);
-  if (!placed.ok()) co_return placed.error();
-  if (source.type == S_IFDIR) {
-    const wire::MoveDirectory move{
-        .inode = source.inode, .parent = to.directory, .name_bytes = to.name.size()};
-    co_await server.ask(home_rank(source.inode), move, to.name);
-  }
-  if (target.inode != 0 && target.type != S_IFDIR) {
-    const wire::Unreference less{.inode = target.inode, .names = 1};
-    co_await server.ask(home_rank(target.inode), less);
-  }
-  co_return Done{};
+  if (agreed.error().code() == EAGAIN && change.refused_step == target_step)
+    r.target = change.found;
+  co_return agreed.error();
 }
 
-Task<Status> rename_locked(Server& server, const Side& from, const Side& to, std::uint32_t flags) {
-  const bool target_first = to.order() < from.order();
-  const Side& first = target_first ? to : from;
-  const Side& second = target_first ? from : to;
-  const auto one = co_await prepare(server, first);
-  if (!one.ok()) co_return one.error();
-  const auto two = co_await prepare(server, second);
-  if (!two.ok()) {
-    co_await abandon(server, first);
-    co_return two.error();
+Status check_names(const Server& server, const wire::Rename& request, std::string_view from,
+                   std::string_view to) {
+  if (!valid_inode(request.from_directory, server.topology.size) ||
+      !valid_inode(request.to_directory, server.topology.size))
+    return Error(ESTALE);
+  for (const std::string_view name : {from, to}) {
+    if (name.empty() || name == "." || name == "..") return Error(EBUSY);
+    if (name.find('/') != std::string_view::npos) return Error(EINVAL);
+    if (name.size() > wire::name_bytes_max) return Error(ENAMETOOLONG);
   }
-  const Entry source = target_first ? *two : *one;
-  const Entry target = target_first ? *one : *two;
-  const Status done = co_await place(server, to, source, target, flags);
-  if (!done.ok()) {
-    co_await abandon(server, to);
-    co_await abandon(server, from);
-    if (done.error().code() == EALREADY) co_return Done{};
-    co_return done.error();
-  }
-  co_return co_await commit(server, from, Entry{.inode = 0, .type = 0});
+  constexpr std::uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE;
+  if ((request.flags & ~known) != 0 || request.flags == known) return Error(EINVAL);
+  return Done{};
 }
 
 }  // namespace
@@ -123,100 +207,19 @@ Task<Answer> handle_rename(Server& server, const Caller& caller, wire::Rename re
   const auto from_name = wire::text(tail, 0, request.from_bytes);
   const auto to_name = wire::text(tail, request.from_bytes, request.to_bytes);
   if (!from_name.ok() || !to_name.ok()) co_return Answer(Error(EBADMSG));
-  if (!valid_inode(request.from_directory, server.topology.size) ||
-      !valid_inode(request.to_directory, server.topology.size))
-    co_return Answer(Error(ESTALE));
-  for (const std::string_view name : {*from_name, *to_name}) {
-    if (name.empty() || name == "." || name == "..") co_return Answer(Error(EBUSY));
-    if (name.find('/') != std::string_view::npos) co_return Answer(Error(EINVAL));
-    if (name.size() > wire::name_bytes_max) co_return Answer(Error(ENAMETOOLONG));
-  }
-  if ((request.flags & ~std::uint32_t{RENAME_NOREPLACE}) != 0) co_return Answer(Error(EINVAL));
-  const Inode* const directory = server.names.find(request.from_directory);
-  if (directory == nullptr) co_return Answer(Error(ENOENT));
-  if (!directory->is_directory()) co_return Answer(Error(ENOTDIR));
-  if (!permits(*directory, caller.uid, W_OK | X_OK)) co_return Answer(Error(EACCES));
-  const Side from{request.from_directory, std::string(*from_name)};
-  const Side to{request.to_directory, std::string(*to_name)};
-  const Entry* const entry = server.names.entry(*directory, from.name);
-  if (entry == nullptr && !server.names.locks().locked(from.directory, from.name))
-    co_return Answer(Error(ENOENT));
-  if (from.order() == to.order()) {
-    if ((request.flags & RENAME_NOREPLACE) != 0) co_return Answer(Error(EEXIST));
-    co_return Answer(wire::Nothing{});
-  }
-  const bool moves_directory = entry != nullptr && entry->type == S_IFDIR;
-  const wire::RenameTicket take{.taking = 1};
-  const wire::RenameTicket give{.taking = 0};
-  if (moves_directory) {
-    const auto taken = co_await server.ask(0, take);
-    if (!taken.ok()) co_return Answer(taken.error());
-  }
-  const Status done = co_await rename_locked(server, from, to, request.flags);
-  if (moves_directory) co_await server.ask(0, give);
-  co_return done.ok() ? Answer(wire::Nothing{}) : Answer(done.error());
-}
-
-Task<Answer> handle_prepare_entry(Server& server, const Caller&, wire::PrepareEntry request,
-                                  Tail tail) {
-  const auto name = wire::text(tail, 0, request.name_bytes);
-  if (!name.ok()) co_return Answer(name.error());
-  const std::string key(*name);
-  co_await server.names.lock(server.loop, request.directory, key);
-  const Inode* const directory = server.names.find(request.directory);
-  if (directory == nullptr || !directory->is_directory()) {
-    server.names.unlock(request.directory, key);
-    co_return Answer(Error(directory == nullptr ? ENOENT : ENOTDIR));
-  }
-  const Entry* const entry = server.names.entry(*directory, key);
-  if (entry == nullptr) co_return Answer(wire::PrepareReply{.inode = 0, .type = 0, .reserved = 0});
-  co_return Answer(wire::PrepareReply{.inode = entry->inode, .type = entry->type, .reserved = 0});
-}
-
-Task<Answer> handle_commit_entry(Server& server, const Caller&, wire::CommitEntry request,
-                                 Tail tail) {
-  const auto name = wire::text(tail, 0, request.name_bytes);
-  if (!name.ok()) co_return Answer(name.error());
-  if (!server.names.locks().locked(request.directory, *name)) co_return Answer(Error(EINVAL));
-  const Inode* const directory = server.names.find(request.directory);
-  if (directory == nullptr || !directory->is_directory()) co_return Answer(Error(ENOENT));
-  if (request.inode == 0)
-    server.names.remove(*directory, *name);
-  else
-    server.names.replace(*directory, *name, {request.inode, request.type});
-  server.names.unlock(request.directory, *name);
-  co_return Answer(wire::Nothing{});
-}
-
-Task<Answer> handle_abort_entry(Server& server, const Caller&, wire::AbortEntry request,
-                                Tail tail) {
-  const auto name = wire::text(tail, 0, request.name_bytes);
-  if (!name.ok()) co_return Answer(name.error());
-  if (server.names.locks().locked(request.directory, *name))
-    server.names.unlock(request.directory, *name);
-  co_return Answer(wire::Nothing{});
-}
-
-Task<Answer> handle_move_directory(Server& server, const Caller&, wire::MoveDirectory request,
-                                   Tail tail) {
-  const auto name = wire::text(tail, 0, request.name_bytes);
-  Inode* const inode = server.names.change(request.inode);
-  if (!name.ok()) co_return Answer(name.error());
-  if (inode == nullptr || !inode->is_directory()) co_return Answer(Error(ENOENT));
-  inode->directory->parent = request.parent;
-  inode->directory->name = *name;
-  inode->changed = now();
-  co_return Answer(wire::Nothing{});
-}
-
-Task<Answer> handle_rename_ticket(Server& server, const Caller&, wire::RenameTicket request, Tail) {
-  if (server.topology.rank != 0) co_return Answer(Error(EINVAL));
-  if (request.taking != 0) {
-    co_await server.rename_ticket.lock(server.loop);
-  } else if (server.rename_ticket.locked()) {
-    server.rename_ticket.unlock();
-  }
-  co_return Answer(wire::Nothing{});
+  const Status sensible = check_names(server, request, *from_name, *to_name);
+  if (!sensible.ok()) co_return Answer(sensible.error());
+  Renaming renaming;
+  renaming.from = {request.from_directory, std::string(*from_name)};
+  renaming.to = {request.to_directory, std::string(*to_name)};
+  renaming.flags = request.flags;
+  renaming.slashes = request.slashes;
+  renaming.uid = caller.uid;
+  Status done = co_await attempt(server, renaming);
+  while (!done.ok() && done.error().code() == EAGAIN) done = co_await attempt(server, renaming);
+  if (renaming.ticket.has_value()) server.rename_ticket.give(*renaming.ticket);
+  if (done.ok() || done.error().code() == EALREADY) co_return Answer(wire::Nothing{});
+  co_return Answer(done.error());
 }
 
 }  // namespace benchfs

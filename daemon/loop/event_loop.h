@@ -53,6 +53,16 @@ class EventLoop {
 
   // Resumes `handle` from the top of the loop.
   void ready(std::coroutine_handle<> handle) { ready_.push_back(handle); }
+  // co_await it: goes on from the top of the loop, after all that runs now has suspended or ended.
+  auto later() {
+    struct Later {
+      EventLoop& loop;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) { loop.ready(handle); }
+      void await_resume() const noexcept {}
+    };
+    return Later{*this};
+  }
 
   // Starts a task that nobody awaits. Its frame is freed when it ends; the loop must not be
   // destroyed before spawned() is 0.

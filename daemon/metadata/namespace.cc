@@ -3,6 +3,8 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "common/placement.h"
 #include "common/sys.h"
 
@@ -115,6 +117,7 @@ void Namespace::show(const Inode& inode) {
   if (open != nullptr && (open->hosts.size() != 1 || open->hosts[0].host != host_ ||
                           open->exact_host != host_ || open->mutex.locked()))
     return view_->forget(inode.number);
+  if (locks_.locked(inode.number, {})) return view_->forget(inode.number);
   const wire::Attributes attributes = attributes_of(inode);
   view_->publish({.inode = inode.number,
                   .size = attributes.size,
@@ -138,9 +141,12 @@ void Namespace::hide(std::uint64_t directory, std::string_view name) {
   if (view_ != nullptr) view_->forget(directory, name);
 }
 
-Task<int> Namespace::lock(EventLoop& loop, std::uint64_t directory, std::string name) {
-  hide(directory, name);
-  co_return co_await locks_.lock(loop, directory, std::move(name));
+Task<int> Namespace::lock(EventLoop& loop, LockKey wanted) {
+  if (!wanted.name.empty())
+    hide(wanted.inode, wanted.name);
+  else if (view_ != nullptr)
+    view_->forget(wanted.inode);
+  return locks_.lock(loop, std::move(wanted));
 }
 
 void Namespace::erase(std::uint64_t number) {
@@ -182,14 +188,27 @@ const Entry* Namespace::entry(const Inode& directory, std::string_view name) con
   return found == entries.end() ? nullptr : &found->second;
 }
 
-void Namespace::insert(const Inode& directory, std::string_view name, Entry entry) {
+// An agreed time may be older than that of a change of another name made here meanwhile.
+void Namespace::stamp(Inode& directory, std::int64_t time) {
+  directory.modified = directory.changed > time ? std::max(directory.modified, time) : time;
+  directory.changed = std::max(directory.changed, time);
+}
+
+void Namespace::set(const Inode& directory, std::string_view name, Entry entry, std::int64_t time) {
   Inode& changed = *known(directory.number);
-  const EntryKeyView key = Directory::key(changed.number, name);
-  changed.directory->entries.emplace(EntryKey{key.cookie, std::string(name)}, entry);
-  if (entry.type == S_IFDIR) ++changed.directory->subdirectories;
-  changed.modified = changed.changed = sys::now_ns(CLOCK_REALTIME);
+  drop(changed, name);
+  if (entry.inode != 0) {
+    const EntryKeyView key = Directory::key(changed.number, name);
+    changed.directory->entries.emplace(EntryKey{key.cookie, std::string(name)}, entry);
+    if (entry.type == S_IFDIR) ++changed.directory->subdirectories;
+  }
+  stamp(changed, time);
   show(changed.number, name, entry);
   show(changed);
+}
+
+void Namespace::insert(const Inode& directory, std::string_view name, Entry entry) {
+  set(directory, name, entry, sys::now_ns(CLOCK_REALTIME));
 }
 
 std::uint64_t Namespace::drop(Inode& directory, std::string_view name) {
@@ -203,15 +222,10 @@ std::uint64_t Namespace::drop(Inode& directory, std::string_view name) {
 }
 
 void Namespace::remove(const Inode& directory, std::string_view name) {
-  Inode& changed = *known(directory.number);
-  if (drop(changed, name) == 0) return;
-  changed.modified = changed.changed = sys::now_ns(CLOCK_REALTIME);
-  show(changed.number, name, {.inode = 0, .type = 0});
-  show(changed);
+  if (entry(directory, name) != nullptr) insert(directory, name, {.inode = 0, .type = 0});
 }
 
 void Namespace::replace(const Inode& directory, std::string_view name, Entry entry) {
-  drop(*known(directory.number), name);
   insert(directory, name, entry);
 }
 
@@ -226,6 +240,10 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
   walked.found = true;
   walked.entry = {here->number, here->type()};
   walked.wants_directory = !path.empty() && path.back() == '/';
+  const auto waits = [&](std::uint64_t inode, std::string_view name) {
+    const bool ours = turn != nullptr && turn->directory == inode && turn->name == name;
+    return !ours && locks_.locked(inode, name);
+  };
 
   Component component = next_component(path, 0);
   while (!component.name.empty()) {
@@ -244,6 +262,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
     if (component.name == "..") {
       if (here->number == root_inode)
         return WalkedAway{{here->number, consumed, wire::RedirectKind::above}, {}};
+      if (waits(here->number, {})) return WalkedOntoLock{here->number, {}};  // it may be moving
       const std::uint64_t parent = here->directory->parent;
       if (home_rank(parent) != rank_)
         return WalkedAway{{parent, consumed, wire::RedirectKind::moved}, {}};
@@ -254,9 +273,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
       continue;
     }
 
-    const bool ours =
-        turn != nullptr && turn->directory == here->number && turn->name == component.name;
-    if (!ours && locks_.locked(here->number, component.name))
+    if (waits(here->number, component.name))
       return WalkedOntoLock{here->number, std::string(component.name)};
     const Entry* const found = entry(*here, component.name);
     show(here->number, component.name, found != nullptr ? *found : Entry{.inode = 0, .type = 0});
@@ -296,6 +313,8 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
   if (walked.inode != nullptr && !walked.inode->is_directory() &&
       (walked.wants_directory || (where.flags & wire::WhereFlag::directory) != 0))
     return Error(ENOTDIR);
+  if (walked.inode != nullptr && waits(walked.inode->number, {}))
+    return WalkedOntoLock{walked.inode->number, {}};
   return walked;
 }
 

@@ -33,9 +33,9 @@ struct WalkedAway {  // to be answered as a Redirect
   wire::Redirect redirect;
   std::string target;  // of a symlink
 };
-struct WalkedOntoLock {  // somebody is changing this name: wait for the lock, walk again with it
+struct WalkedOntoLock {  // somebody is changing this: wait for the lock, walk again with it
   std::uint64_t directory;
-  std::string name;
+  std::string name;  // empty: what is locked is the inode itself
 };
 struct WalkedOntoForeignLink {  // a symlink whose inode is at home elsewhere: ask for its target
   std::uint64_t directory;
@@ -65,11 +65,20 @@ class Namespace {
                                 std::uint64_t parent, std::string_view name);
   void erase(std::uint64_t number);
   std::size_t size() const { return inodes_.size(); }
+  // Calls look(const Inode&) for each inode at home here.
+  template <class Look>
+  void for_each(Look look) const {
+    for (const auto& [number, inode] : inodes_) look(*inode);
+  }
 
   const Entry* entry(const Inode& directory, std::string_view name) const;
   void insert(const Inode& directory, std::string_view name, Entry entry);
   void replace(const Inode& directory, std::string_view name, Entry entry);
   void remove(const Inode& directory, std::string_view name);
+  // The same at a time that several servers agreed on; inode 0 removes the entry.
+  void set(const Inode& directory, std::string_view name, Entry entry, std::int64_t time);
+  // Clients ask for the name until it is set or looked up: before several names change as one.
+  void hide(std::uint64_t directory, std::string_view name);
 
   // `uid` of the caller, for search permission. `to_name`: stop before the last component, whatever
   // it is (symlinks are not followed, remote inodes do not redirect). `turn`: the lock of that name
@@ -78,15 +87,17 @@ class Namespace {
             const WalkedOntoLock* turn = nullptr);
 
   const NameLocks& locks() const { return locks_; }
-  // Clients ask for a name that is locked.
-  Task<int> lock(EventLoop& loop, std::uint64_t directory, std::string name);
+  // Clients ask for what is locked. 0 or a negative errno; see NameLocks.
+  Task<int> lock(EventLoop& loop, LockKey wanted);
+  // Whoever waits or will wait for it gets `result`, until it is unlocked.
+  void fail_lock(const LockKey& key, int result) { locks_.fail(key.inode, key.name, result); }
   void unlock(std::uint64_t directory, std::string_view name) { locks_.unlock(directory, name); }
 
  private:
   Inode* known(std::uint64_t number) const;
   void show(const Inode& inode);
+  static void stamp(Inode& directory, std::int64_t time);
   void show(std::uint64_t directory, std::string_view name, Entry entry);
-  void hide(std::uint64_t directory, std::string_view name);
   std::uint64_t drop(Inode& directory, std::string_view name);
 
   std::uint32_t rank_;

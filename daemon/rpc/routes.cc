@@ -47,22 +47,18 @@ constexpr Route routes[] = {
     client_route<wire::FileSystemInfo, handle_file_system>(),
     client_route<wire::StatusRequest, handle_status>(),
     client_route<wire::Stop, handle_stop>(),
-    server_route<wire::AdoptDirectory, handle_adopt_directory>(),
-    server_route<wire::KillDirectory, handle_kill_directory>(),
-    server_route<wire::MoveDirectory, handle_move_directory>(),
-    server_route<wire::Unreference, handle_unreference>(),
-    server_route<wire::PrepareEntry, handle_prepare_entry>(),
-    server_route<wire::CommitEntry, handle_commit_entry>(),
-    server_route<wire::AbortEntry, handle_abort_entry>(),
     server_route<wire::Freeze, handle_freeze>(),
     server_route<wire::Thaw, handle_thaw>(),
     server_route<wire::HostSize, handle_host_size>(),
     server_route<wire::RevokeExact, handle_revoke_exact>(),
     server_route<wire::CutChunks, handle_cut_chunks>(),
+    server_route<wire::Prepare, handle_prepare>(),
+    server_route<wire::Decide, handle_decide>(),
+    server_route<wire::Outcome, handle_outcome>(),
     server_route<wire::RenameTicket, handle_rename_ticket>(),
 };
 
-constexpr std::size_t ops_max = 64;
+constexpr std::size_t ops_max = 128;
 constexpr auto by_op = [] {
   std::array<const Route*, ops_max> table{};
   for (const Route& route : routes) table[static_cast<std::size_t>(route.op)] = &route;

@@ -5,8 +5,15 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "common/sys.h"
 
 namespace benchfs {
+namespace {
+
+// Above every number that an earlier process of this rank counted from its own start.
+std::uint64_t start_number() { return static_cast<std::uint64_t>(sys::now_ns(CLOCK_REALTIME)); }
+
+}  // namespace
 
 Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, PeerChannel& peers_,
                UringChunkStore& store_, HostTable& table_, ProcessId self_)
@@ -18,6 +25,9 @@ Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, Peer
       table(table_),
       self(self_),
       names(topology.rank, topology.size, config_.metadata.max_inodes),
+      coordinator(*this, start_number()),
+      participant(*this),
+      rename_ticket(*this, start_number()),
       silent_(topology.size) {}
 
 Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const std::byte> body) {

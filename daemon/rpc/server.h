@@ -4,7 +4,6 @@
 // dispatch(). Handlers are coroutines on the one loop; what they need from other ranks they ask().
 #pragma once
 
-
 #include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
@@ -24,6 +23,9 @@
 #include "daemon/metadata/namespace.h"
 #include "daemon/peer/peer_channel.h"
 #include "daemon/storage/uring_chunk_store.h"
+#include "daemon/transaction/coordinator.h"
+#include "daemon/transaction/participant.h"
+#include "daemon/transaction/rename_ticket.h"
 #include "registry/host_record.h"
 
 namespace benchfs {
@@ -115,7 +117,12 @@ class Server {
   Counters counters;
   std::uint64_t next_session = 0;
   std::uint32_t answering = 0;  // requests of peers, and orders to them, under way
-  AsyncMutex rename_ticket;     // rank 0's
+  // Changes on several servers.
+  Coordinator coordinator;
+  Participant participant;
+  RenameTicket rename_ticket;
+  absl::flat_hash_map<std::uint64_t, std::uint32_t> pinned;  // inodes such a change concerns: not
+                                                             // erased, whatever else happens
 
  private:
   std::vector<bool> silent_;  // by rank: told in the log that it does not answer

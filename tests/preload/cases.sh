@@ -6,6 +6,9 @@ END
 check "test program: names" <<'END'
 "$P"/names
 END
+check "test program: renames" <<'END'
+"$P"/renames
+END
 check "test program: directories" <<'END'
 "$P"/directories
 END

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -291,6 +292,53 @@ class Cluster {
         EXPECT_EQ(shown.type, entry != nullptr ? entry->type : 0) << name;
       }
     }
+  }
+  // Names, inodes and link counts of all ranks fit together, and no change is left half done.
+  void check_whole() {
+    struct Seen {
+      std::uint32_t names = 0;
+      std::uint64_t parent = 0;
+      std::string name;
+      std::uint32_t type = 0;
+    };
+    std::map<std::uint64_t, Seen> named;
+    named[root_inode] = {.names = 1, .parent = root_inode, .name = "", .type = S_IFDIR};
+    for (auto& node : nodes_) {
+      const Server& server = *node->server;
+      EXPECT_TRUE(server.names.locks().empty());
+      EXPECT_TRUE(server.pinned.empty());
+      EXPECT_EQ(server.coordinator.size() + server.participant.size(), 0u);
+      server.names.for_each([&](const Inode& inode) {
+        if (!inode.is_directory()) return;
+        std::uint32_t subdirectories = 0;
+        for (const auto& [key, entry] : inode.directory->entries) {
+          Seen& seen = named[entry.inode];
+          ++seen.names;
+          seen.parent = inode.number;
+          seen.name = key.name;
+          seen.type = entry.type;
+          if (entry.type == S_IFDIR) ++subdirectories;
+        }
+        EXPECT_EQ(inode.directory->subdirectories, subdirectories) << inode.number;
+      });
+    }
+    for (auto& node : nodes_)
+      node->server->names.for_each([&](const Inode& inode) {
+        const auto found = named.find(inode.number);
+        ASSERT_TRUE(found != named.end()) << "inode without a name: " << inode.number;
+        const Seen seen = found->second;
+        named.erase(found);
+        EXPECT_EQ(seen.type, inode.type()) << seen.name;
+        if (inode.is_directory()) {
+          EXPECT_EQ(seen.names, 1u) << seen.name;
+          EXPECT_EQ(inode.directory->parent, seen.parent) << seen.name;
+          EXPECT_EQ(inode.directory->name, seen.name);
+        } else {
+          EXPECT_EQ(inode.links, seen.names) << seen.name;
+        }
+      });
+    for (const auto& [inode, seen] : named)
+      ADD_FAILURE() << "name without an inode: " << seen.name << " -> " << inode;
   }
   std::size_t inodes() {
     std::size_t count = 0;

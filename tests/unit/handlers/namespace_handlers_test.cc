@@ -155,7 +155,8 @@ TEST(NameLocks, LetEachOfSeveralLookUpsPassOnce) {
   Cluster cluster({0});
   ASSERT_EQ(cluster.make_file("f"), 0);
   auto& node = cluster.node(0);
-  cluster.run(node.server->names.lock(node.loop, root_inode, "f"), node.loop);
+  const LockKey name{root_inode, "f"};
+  cluster.run(node.server->names.lock(node.loop, name), node.loop);
   wire::Stat stat{};
   stat.where = {.inode = root_inode, .path_bytes = 1, .flags = 0};
   std::array<std::optional<int>, 3> done;
@@ -169,11 +170,10 @@ TEST(NameLocks, LetEachOfSeveralLookUpsPassOnce) {
 
 TEST(Requests, ThatClientsMayNotMakeAreRefused) {
   Cluster cluster({0});
-  const wire::KillDirectory kill{.inode = 5};
-  const auto bytes = wire::bytes_of(kill);
-  EXPECT_EQ(cluster.ask(wire::Op::kill_directory, 0, 0, {bytes.begin(), bytes.end()}).error,
-            EBADMSG);
-  EXPECT_EQ(cluster.ask(static_cast<wire::Op>(63), 0, 0, {}).error, EBADMSG);
+  const wire::Decide decide{.counter = 5, .coordinator = 0, .commit = 1, .time = 0};
+  const auto bytes = wire::bytes_of(decide);
+  EXPECT_EQ(cluster.ask(wire::Op::decide, 0, 0, {bytes.begin(), bytes.end()}).error, EBADMSG);
+  EXPECT_EQ(cluster.ask(static_cast<wire::Op>(127), 0, 0, {}).error, EBADMSG);
   EXPECT_EQ(cluster.ask(wire::Op::stat, 0, 0, {}).error, EBADMSG);
   wire::Stat lying{};
   lying.where = {.inode = root_inode, .path_bytes = 5000, .flags = 0};
