@@ -30,6 +30,12 @@ struct StatusOptions {
 };
 int status(const StatusOptions& options);
 
+struct FsckOptions {
+  std::string registry;
+  bool json = false;
+};
+int fsck(const FsckOptions& options);
+
 struct StopOptions {
   std::string registry;
 };

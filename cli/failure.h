@@ -11,7 +11,9 @@ namespace benchfs::cli {
 // benchfs(1) lists them. `run` and `exec` otherwise end with COMMAND's own.
 namespace exit_code {
 inline constexpr int no_answer = 1;  // status, stop: a rank or all of them did not answer
+inline constexpr int damage = 1;     // fsck
 inline constexpr int usage = 2;
+inline constexpr int not_quiet = 3;     // fsck
 inline constexpr int no_servers = 125;  // they did not start, or are not there
 inline constexpr int not_executable = 126;
 inline constexpr int not_found = 127;

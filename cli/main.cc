@@ -121,6 +121,15 @@ int dispatch(int argc, char** argv) {
   statuses->add_flag("--json", status_options.json, "Print JSON");
   statuses->footer("Exit codes: 0 all ranks are up; 1 not all, or none; 2 usage.");
 
+  FsckOptions fsck_options;
+  CLI::App* const fscks =
+      add_command(app, "fsck", "Check that names, inodes and contents of all ranks fit together");
+  add_registry(fscks, fsck_options.registry);
+  fscks->add_flag("--json", fsck_options.json, "Print JSON");
+  fscks->footer(
+      "Exit codes: 0 no damage; 1 damage; 2 usage; 3 programs changed files all the while;\n"
+      "125 the servers are not there, or not all of them.");
+
   StopOptions stop_options;
   CLI::App* const stops = add_command(app, "stop", "End the servers of all hosts, and their data");
   add_registry(stops, stop_options.registry);
@@ -147,7 +156,8 @@ int dispatch(int argc, char** argv) {
     return exec(exec_options);
   }
   if (!command.empty()) throw Failure(exit_code::usage, "Nothing is expected behind '--'");
-  return statuses->parsed() ? status(status_options) : stop(stop_options);
+  if (statuses->parsed()) return status(status_options);
+  return fscks->parsed() ? fsck(fsck_options) : stop(stop_options);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "common/placement.h"
 
+#include <algorithm>
+
 // Compiled in, so that nobody who places needs libxxhash.so.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -17,6 +19,11 @@ std::array<std::uint64_t, 2> hash_bytes_128(std::string_view bytes) {
 
 std::uint64_t name_hash(std::uint64_t parent_inode, std::string_view name) {
   return hash_bytes(name, parent_inode);
+}
+
+std::uint64_t entry_cookie(std::uint64_t parent_inode, std::string_view name) {
+  constexpr std::uint64_t first = 3;
+  return std::max(first, name_hash(parent_inode, name) >> 1);
 }
 
 std::uint32_t jump_hash(std::uint64_t key, std::uint32_t buckets) {

@@ -42,6 +42,10 @@ std::array<std::uint64_t, 2> hash_bytes_128(std::string_view bytes);  // XXH3
 
 std::uint64_t name_hash(std::uint64_t parent_inode, std::string_view name);
 
+// The place of a name in its directory's listing: positive as a long, for telldir; 1 and 2 are "."
+// and "..".
+std::uint64_t entry_cookie(std::uint64_t parent_inode, std::string_view name);
+
 // Jump consistent hash (Lamping and Veach, 2014): balanced without a table, and with one bucket
 // more only the keys that go into the new bucket move. `buckets` must not be 0.
 std::uint32_t jump_hash(std::uint64_t key, std::uint32_t buckets);

@@ -66,6 +66,11 @@ enum class Op : std::uint16_t {
   decide = 61,         // make it, or forget it
   outcome = 62,        // what was decided? Asked by who agreed and heard nothing
   rename_ticket = 63,  // rank 0 lets one directory at a time move to another parent
+  // benchfs fsck, at each rank
+  check_state = 120,
+  check_inodes = 121,
+  check_entries = 122,
+  check_chunks = 123,
 };
 
 // In front of every request and reply.
@@ -571,6 +576,88 @@ struct RenameTicket {
   TicketAction action;
 };
 static_assert(Message<RenameTicket>);
+
+// What `benchfs fsck` asks of each rank. Whoever finds `changes` equal before and after, and
+// nothing under way, has read one state.
+struct CheckStateReply {       // the first locked name follows, if any
+  std::uint64_t changes;       // counts all changes of inodes and names
+  std::uint64_t removals;      // of chunks, under way
+  std::uint64_t transactions;  // under way
+  std::uint64_t locked_names;
+  std::uint64_t locked_directory;  // of the first of them
+  std::uint64_t chunk_bytes;
+};
+struct CheckState {
+  static constexpr Op op = Op::check_state;
+  using Reply = CheckStateReply;
+  std::uint64_t reserved;
+};
+static_assert(Message<CheckState> && Struct<CheckStateReply>);
+
+// Inodes at home here, by counter, from `counter` on.
+struct CheckedInode {  // a directory's name in its parent follows
+  std::uint64_t inode;
+  std::uint64_t size;    // as the home knows it
+  std::uint64_t parent;  // directories
+  std::uint32_t mode;
+  std::uint32_t links;  // of a directory: 2 and its subdirectories
+  std::uint32_t open;   // 1: some host has it open
+  std::uint32_t name_bytes;
+};
+struct CheckInodesReply {
+  std::uint64_t next;  // to go on with; 0: that was all
+  std::uint64_t inodes;
+};
+struct CheckInodes {
+  static constexpr Op op = Op::check_inodes;
+  using Reply = CheckInodesReply;
+  std::uint64_t counter;
+};
+static_assert(Message<CheckInodes> && Struct<CheckInodesReply> && sizeof(CheckedInode) == 40 &&
+              Struct<CheckedInode>);
+
+// Entries held here, by directory and cookie: those after (cookie, name) of the directory with
+// `counter`, then those of the next ones.
+struct CheckedEntry {  // the name follows
+  std::uint64_t directory;
+  std::uint64_t cookie;
+  std::uint64_t inode;
+  std::uint32_t type;  // S_IFMT bits
+  std::uint32_t name_bytes;
+};
+struct CheckEntriesReply {
+  std::uint64_t next;  // counter to go on with; 0: that was all
+  std::uint64_t entries;
+};
+struct CheckEntries {  // the name follows
+  static constexpr Op op = Op::check_entries;
+  using Reply = CheckEntriesReply;
+  std::uint64_t counter;
+  std::uint64_t cookie;
+  std::uint64_t name_bytes;
+};
+static_assert(Message<CheckEntries> && Struct<CheckEntriesReply> && sizeof(CheckedEntry) == 32 &&
+              Struct<CheckedEntry>);
+
+// Chunk files of this rank, in no order.
+struct CheckedChunk {
+  std::uint64_t inode;
+  std::uint64_t index;
+  std::uint64_t bytes;
+};
+struct CheckChunksReply {
+  std::uint64_t next;  // to go on with
+  std::uint32_t chunks;
+  std::uint32_t strangers;  // files that are no chunks
+  std::uint64_t end;        // 1: that was all
+};
+struct CheckChunks {
+  static constexpr Op op = Op::check_chunks;
+  using Reply = CheckChunksReply;
+  std::uint64_t cursor;  // 0: the start
+};
+static_assert(Message<CheckChunks> && Struct<CheckChunksReply> && sizeof(CheckedChunk) == 24 &&
+              Struct<CheckedChunk>);
 
 // Copies a struct out of bytes that a stranger wrote.
 template <Struct M>

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -116,6 +117,10 @@ class FileSystem {
   // Tools. Counters of each rank (nullopt: it does not answer), and the order to end the instance.
   virtual Result<std::vector<std::optional<wire::StatusReply>>> status() = 0;
   virtual Status stop_servers() = 0;
+  // Ranks of the instance, and the body of one's answer to a request with this body.
+  virtual Result<std::uint32_t> ranks() = 0;
+  virtual Result<std::vector<std::byte>> ask_rank(std::uint32_t rank, wire::Op op,
+                                                  std::span<const std::byte> body) = 0;
 };
 
 }  // namespace benchfs

@@ -44,6 +44,9 @@ class HostFileSystem final : public FileSystem {
   std::uint64_t requests_sent() const override;
   Result<std::vector<std::optional<wire::StatusReply>>> status() override;
   Status stop_servers() override;
+  Result<std::uint32_t> ranks() override;
+  Result<std::vector<std::byte>> ask_rank(std::uint32_t rank, wire::Op op,
+                                          std::span<const std::byte> body) override;
 
   // process.cc
   Status change_directory(const std::shared_ptr<File>& directory) override;

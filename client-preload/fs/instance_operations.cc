@@ -53,4 +53,21 @@ Status HostFileSystem::stop_servers() {
   return Done{};
 }
 
+Result<std::uint32_t> HostFileSystem::ranks() {
+  TRY_OK(core_.ready());
+  return core_.host.ranks();
+}
+
+Result<std::vector<std::byte>> HostFileSystem::ask_rank(std::uint32_t rank, wire::Op op,
+                                                        std::span<const std::byte> body) {
+  TRY_OK(core_.ready());
+  TRY(Channel* const channel, core_.host.channel(rank));
+  Request request;
+  request.begin(*channel);
+  if (!request.add(body)) return Error(E2BIG);
+  request.post(op, rank);
+  TRY_OK(request.wait());
+  return std::vector<std::byte>(request.body().begin(), request.body().end());
+}
+
 }  // namespace benchfs

@@ -57,7 +57,9 @@ Task<Status> cut(Server& server, std::uint64_t inode, std::uint64_t size, std::u
 }
 
 Task<int> cut_in_background(Server& server, std::uint64_t inode, std::uint64_t known) {
+  ++server.removals;
   const Status status = co_await cut(server, inode, 0, known);
+  --server.removals;
   if (!status.ok())
     log::warn("chunks of removed inode {} stay until the end: {}", inode, status.error());
   co_return 0;

@@ -50,5 +50,10 @@ Task<Answer> handle_cut_chunks(Server&, const Caller&, wire::CutChunks, Tail);
 Task<Answer> handle_file_system(Server&, const Caller&, wire::FileSystemInfo, Tail);
 Task<Answer> handle_status(Server&, const Caller&, wire::StatusRequest, Tail);
 Task<Answer> handle_stop(Server&, const Caller&, wire::Stop, Tail);
+// fsck.cc
+Task<Answer> handle_check_state(Server&, const Caller&, wire::CheckState, Tail);
+Task<Answer> handle_check_inodes(Server&, const Caller&, wire::CheckInodes, Tail);
+Task<Answer> handle_check_entries(Server&, const Caller&, wire::CheckEntries, Tail);
+Task<Answer> handle_check_chunks(Server&, const Caller&, wire::CheckChunks, Tail);
 
 }  // namespace benchfs

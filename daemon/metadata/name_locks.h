@@ -9,9 +9,11 @@
 #include <absl/container/node_hash_map.h>
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "daemon/loop/async_shared_mutex.h"
 
@@ -30,6 +32,15 @@ class NameLocks {
  public:
   bool locked(std::uint64_t inode, std::string_view name) const {
     return !locks_.empty() && locks_.contains(key(inode, name));
+  }
+  std::size_t count() const { return locks_.size(); }
+  // Directory and name of any of them; 0: there is none. Valid until the next change.
+  std::pair<std::uint64_t, std::string_view> any() const {
+    if (locks_.empty()) return {};
+    const std::string_view text = locks_.begin()->first;
+    std::uint64_t directory = 0;
+    std::memcpy(&directory, text.data(), sizeof directory);
+    return {directory, text.substr(sizeof directory)};
   }
   bool locked_exclusively(std::uint64_t inode, std::string_view name) const {
     if (locks_.empty()) return false;

@@ -11,8 +11,6 @@
 namespace benchfs {
 namespace {
 
-constexpr std::uint64_t cookie_first = 3;  // 1 and 2 are "." and ".."
-
 constexpr std::uint32_t erased_max = 1 << 16;  // 12 MiB; giving them back takes a millisecond
 
 // What tmpfs answers, so that listings of a tree look the same on both.
@@ -44,8 +42,7 @@ Component next_component(std::string_view path, std::size_t offset) {
 }  // namespace
 
 EntryKeyView Directory::key(std::uint64_t inode, std::string_view name) {
-  const std::uint64_t cookie = name_hash(inode, name) >> 1;  // telldir's long is signed
-  return {cookie < cookie_first ? cookie_first : cookie, name};
+  return {entry_cookie(inode, name), name};
 }
 
 wire::Attributes attributes_of(const Inode& inode) {
@@ -92,6 +89,7 @@ Inode* Namespace::known(std::uint64_t number) const {
 const Inode* Namespace::find(std::uint64_t number) const { return known(number); }
 
 Inode* Namespace::change(std::uint64_t number) {
+  ++changes_;
   Inode* const inode = known(number);
   if (inode == nullptr || view_ == nullptr) return inode;
   view_->forget(number);
@@ -150,6 +148,7 @@ Task<int> Namespace::lock(EventLoop& loop, LockKey wanted) {
 }
 
 void Namespace::erase(std::uint64_t number) {
+  ++changes_;
   if (view_ != nullptr) view_->forget(number);
   inodes_.erase(number);
   if (++erased_ < erased_max) return;
@@ -160,6 +159,7 @@ void Namespace::erase(std::uint64_t number) {
 Result<Inode*> Namespace::make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid) {
   if (inodes_max_ != 0 && inodes_.size() >= inodes_max_) return Error(ENOSPC);
   if (next_counter_ > inode_counter_max) return Error(ENOSPC);
+  ++changes_;
   auto inode = std::make_unique<Inode>();
   inode->number = make_inode(rank_, next_counter_++);
   inode->mode = mode;
@@ -212,6 +212,7 @@ void Namespace::insert(const Inode& directory, std::string_view name, Entry entr
 }
 
 std::uint64_t Namespace::drop(Inode& directory, std::string_view name) {
+  ++changes_;
   auto& entries = directory.directory->entries;
   const auto found = entries.find(Directory::key(directory.number, name));
   if (found == entries.end()) return 0;

@@ -70,6 +70,10 @@ class Namespace {
   void for_each(Look look) const {
     for (const auto& [number, inode] : inodes_) look(*inode);
   }
+  // Counters of inodes at home here are below this.
+  std::uint64_t counter_end() const { return next_counter_; }
+  // Counts what was made, changed and erased: equal numbers, equal state.
+  std::uint64_t changes() const { return changes_; }
 
   const Entry* entry(const Inode& directory, std::string_view name) const;
   void insert(const Inode& directory, std::string_view name, Entry entry);
@@ -104,6 +108,7 @@ class Namespace {
   std::uint32_t ranks_;
   std::uint64_t inodes_max_;
   std::uint64_t next_counter_ = 1;
+  std::uint64_t changes_ = 0;
   std::uint32_t erased_ = 0;  // since freed memory was given back
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>> inodes_;
   NameLocks locks_;

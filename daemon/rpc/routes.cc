@@ -56,6 +56,10 @@ constexpr Route routes[] = {
     server_route<wire::Decide, handle_decide>(),
     server_route<wire::Outcome, handle_outcome>(),
     server_route<wire::RenameTicket, handle_rename_ticket>(),
+    client_route<wire::CheckState, handle_check_state>(),
+    client_route<wire::CheckInodes, handle_check_inodes>(),
+    client_route<wire::CheckEntries, handle_check_entries>(),
+    client_route<wire::CheckChunks, handle_check_chunks>(),
 };
 
 constexpr std::size_t ops_max = 128;

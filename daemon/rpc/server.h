@@ -123,6 +123,7 @@ class Server {
   RenameTicket rename_ticket;
   absl::flat_hash_map<std::uint64_t, std::uint32_t> pinned;  // inodes such a change concerns: not
                                                              // erased, whatever else happens
+  std::uint32_t removals = 0;  // of chunks of removed files, under way
 
  private:
   std::vector<bool> silent_;  // by rank: told in the log that it does not answer

@@ -35,6 +35,8 @@ on_host() {
     sh -c 'echo "$0" >/proc/sys/kernel/hostname; exec "$@"' "host$i" "$@"
 }
 
+on_host_too() { (on_host "$@"); }  # the same, and comes back
+
 # I N [ARGUMENT...]: rank I-1 of N on host I; its pid is rank_pid[I-1], its output $registry.<rank>.
 rank_pid=()
 start_rank() {

@@ -116,6 +116,18 @@ wait_ready() {  # PID of the launcher or of a rank
 on_mount() { timeout 60 "$benchfs" exec --registry "$registry" -- "$@"; }  # COMMAND...
 script() { on_mount bash -c "$@"; }                                        # TEXT [NAME ARGUMENT...]
 
+# NAME: what the servers of $registry hold fits together. As COMMAND... runs it, on its host.
+fsck_clean() {
+  local name=$1 text
+  shift
+  if text=$("$@" timeout 60 "$benchfs" fsck --registry "$registry" 2>&1); then
+    ok "$name"
+  else
+    not_ok "$name" "code $?
+$text"
+  fi
+}
+
 end_leftovers() {
   local entry pid begun
   for entry in "${started[@]}"; do

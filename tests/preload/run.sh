@@ -135,6 +135,14 @@ expect() {
   report $? "$name" "$work/differences"
 }
 
+# What all the cases left behind in the servers.
+check_servers() {
+  local name="fsck, $ranks ranks"
+  wanted "$name" || return 0
+  in_time "$build/bin/benchfs" fsck --registry "$registry" >"$work/differences" 2>&1
+  report $? "$name" "$work/differences"
+}
+
 # --- the library as a file -----------------------------------------------------------------------
 
 check_library() {
@@ -169,6 +177,7 @@ check_library
 for size in ${BENCHFS_TEST_RANKS:-1 4}; do
   if start_servers "$size"; then
     . "$here/cases.sh"
+    check_servers
     stop_servers
   else
     stop_servers

@@ -22,6 +22,7 @@ is "the servers are the same processes" "$(supervisors "$registry") $(workers "$
 is "and serve" "$(script 'cat /benchfs/f; echo more >>/benchfs/f; cp -r /usr/include/linux/can /benchfs &&
   diff -r /usr/include/linux/can /benchfs/can && echo same' 2>&1 | xargs)" "kept same"
 is "all ranks are up" "$("$benchfs" status --registry "$registry" | grep -cE '^ +[0-9]+ .* up ')" 2
+fsck_clean "fsck after hostile clients"
 "$benchfs" stop --registry "$registry"
 end_of "$mpirun"
 is "and end well" "$code" 0

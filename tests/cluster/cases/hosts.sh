@@ -68,6 +68,8 @@ for n in 2 4; do
   is "$n hosts: rmdir of a full directory fails everywhere" \
     "$(host_script "$n" 'rmdir /benchfs/d 2>&1 | grep -c "not empty"')" 1
 
+  fsck_clean "$n hosts: fsck" on_host_too 2
+
   began=${EPOCHREALTIME/./}
   if [ "$n" = 2 ]; then
     (on_host 2 "$benchfs" stop --registry "$registry")

@@ -27,6 +27,7 @@ if [ $sanitized = no ]; then
       $((40 * 1024))
   done
 fi
+fsck_clean "fsck beside 64 clients with open files"
 kill -TERM "$clients"
 "$benchfs" stop --registry "$registry"
 end_of "$mpirun"

@@ -25,6 +25,8 @@ for n in 1 2 4; do
     for p in 1 2 3 4; do (for i in $(seq 100); do echo "line $p $i" >>/benchfs/log; done) & done
     wait; sort -u /benchfs/log | wc -l' 2>&1)" 400
 
+  fsck_clean "-n $n: fsck"
+
   began=${EPOCHREALTIME/./}
   case $n in
     1)

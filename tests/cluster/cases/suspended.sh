@@ -23,6 +23,7 @@ end_of "$program" 20
 [ "$code" = 0 ] && ok "after SIGCONT it ends well" ||
   not_ok "after SIGCONT it ends well" "code $code, $(cat "$work/suspended.out")"
 is "and others see what it wrote" "$(on_mount python3 "$here/suspended.py" "$work" check 2>&1)" "consistent"
+fsck_clean "and fsck finds them sound"
 "$benchfs" stop --registry "$registry"
 end_of "$mpirun"
 is "and the servers end well" "$code" 0
