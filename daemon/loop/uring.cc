@@ -92,6 +92,18 @@ Task<int> Uring::unlinkat(int dir, const char* name, int flags) {
   const auto prepare = [=](io_uring_sqe* sqe) { io_uring_prep_unlinkat(sqe, dir, name, flags); };
   co_return co_await run(prepare);
 }
+Task<int> Uring::renameat(int dir, const char* from, const char* to) {
+  const auto prepare = [=](io_uring_sqe* sqe) {
+    io_uring_prep_renameat(sqe, dir, from, dir, to, 0);
+  };
+  co_return co_await run(prepare);
+}
+Task<int> Uring::fallocate(int fd, std::uint64_t offset, std::uint64_t size) {
+  const auto prepare = [=](io_uring_sqe* sqe) {
+    io_uring_prep_fallocate(sqe, fd, 0, static_cast<off_t>(offset), static_cast<off_t>(size));
+  };
+  co_return co_await run(prepare);
+}
 Task<int> Uring::fsync(int fd) {
   const auto prepare = [=](io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, fd, 0); };
   co_return co_await run(prepare);

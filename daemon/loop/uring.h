@@ -27,6 +27,9 @@ class Uring final : public Source {
   Task<int> openat(int dir, const char* name, int flags, mode_t mode);
   Task<int> close(int fd);
   Task<int> unlinkat(int dir, const char* name, int flags);
+  Task<int> renameat(int dir, const char* from, const char* to);
+  // Allocates; the file grows to `offset` + `size` if it is shorter.
+  Task<int> fallocate(int fd, std::uint64_t offset, std::uint64_t size);
   Task<int> fsync(int fd);
 
   bool poll() override;

@@ -1,0 +1,150 @@
+#include "daemon/journal/inode_record.h"
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace benchfs {
+namespace {
+
+constexpr std::size_t number_bytes = sizeof(std::uint64_t);
+
+class Writer {
+ public:
+  explicit Writer(std::byte* out) : out_(out) {}
+  template <wire::Struct S>
+  void put(const S& value) {
+    std::memcpy(out_, &value, sizeof value);
+    out_ += sizeof value;
+  }
+  void put(std::string_view text) {
+    std::memcpy(out_, text.data(), text.size());
+    out_ += text.size();
+  }
+  void begin_part(InodePartKind kind, std::size_t bytes) {
+    put(InodePart{.kind = static_cast<std::uint16_t>(kind),
+                  .reserved = 0,
+                  .length = static_cast<std::uint32_t>(bytes)});
+  }
+
+ private:
+  std::byte* out_;
+};
+
+std::size_t directory_bytes(const Directory& directory) {
+  return number_bytes + directory.name.size();
+}
+std::size_t open_bytes(const OpenState& open) {
+  return number_bytes + open.hosts.size() * sizeof(OpenHostRecord);
+}
+bool has_hosts(const Inode& inode) { return inode.open != nullptr && !inode.open->hosts.empty(); }
+
+std::string text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+bool decode_directory(std::span<const std::byte> bytes, Inode& inode) {
+  const auto parent = wire::parse<std::uint64_t>(bytes);
+  if (!parent.ok()) return false;
+  if (inode.directory == nullptr) inode.directory = std::make_unique<Directory>();
+  inode.directory->parent = *parent;
+  inode.directory->name = text_of(bytes.subspan(number_bytes));
+  return true;
+}
+
+bool decode_hosts(std::span<const std::byte> bytes, Inode& inode) {
+  const auto reserved_end = wire::parse<std::uint64_t>(bytes);
+  if (!reserved_end.ok() || (bytes.size() - number_bytes) % sizeof(OpenHostRecord) != 0)
+    return false;
+  inode.open = std::make_unique<OpenState>();
+  inode.open->reserved_end = *reserved_end;
+  for (auto rest = bytes.subspan(number_bytes); !rest.empty();
+       rest = rest.subspan(sizeof(OpenHostRecord))) {
+    const auto host = *wire::parse<OpenHostRecord>(rest);
+    inode.open->hosts.push_back({.host = host.host, .opens = 0, .session = host.session});
+  }
+  return true;
+}
+
+bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& inode) {
+  switch (kind) {
+    case InodePartKind::directory:
+      return decode_directory(bytes, inode);
+    case InodePartKind::target:
+      inode.target = std::make_unique<std::string>(text_of(bytes));
+      return true;
+    case InodePartKind::open_hosts:
+      return decode_hosts(bytes, inode);
+  }
+  return false;
+}
+
+}  // namespace
+
+std::size_t inode_record_bytes(const Inode& inode) {
+  std::size_t bytes = sizeof(InodeRecord);
+  if (inode.directory != nullptr) bytes += sizeof(InodePart) + directory_bytes(*inode.directory);
+  if (inode.target != nullptr) bytes += sizeof(InodePart) + inode.target->size();
+  if (has_hosts(inode)) bytes += sizeof(InodePart) + open_bytes(*inode.open);
+  return bytes;
+}
+
+void encode_inode(const Inode& inode, std::byte* out) {
+  Writer writer(out);
+  writer.put(InodeRecord{.number = inode.number,
+                         .size = inode.size,
+                         .accessed = inode.accessed,
+                         .modified = inode.modified,
+                         .changed = inode.changed,
+                         .born = inode.born,
+                         .mode = inode.mode,
+                         .uid = inode.uid,
+                         .gid = inode.gid,
+                         .links = inode.links});
+  if (inode.directory != nullptr) {
+    writer.begin_part(InodePartKind::directory, directory_bytes(*inode.directory));
+    writer.put(inode.directory->parent);
+    writer.put(inode.directory->name);
+  }
+  if (inode.target != nullptr) {
+    writer.begin_part(InodePartKind::target, inode.target->size());
+    writer.put(*inode.target);
+  }
+  if (has_hosts(inode)) {
+    writer.begin_part(InodePartKind::open_hosts, open_bytes(*inode.open));
+    writer.put(inode.open->reserved_end);
+    for (const OpenHost& host : inode.open->hosts)
+      writer.put(OpenHostRecord{.session = host.session, .host = host.host, .reserved = 0});
+  }
+}
+
+bool decode_inode(std::span<const std::byte> record, Inode& inode) {
+  const auto head = wire::parse<InodeRecord>(record);
+  if (!head.ok()) return false;
+  inode.number = head->number;
+  inode.size = head->size;
+  inode.accessed = head->accessed;
+  inode.modified = head->modified;
+  inode.changed = head->changed;
+  inode.born = head->born;
+  inode.mode = head->mode;
+  inode.uid = head->uid;
+  inode.gid = head->gid;
+  inode.links = head->links;
+  inode.target.reset();
+  inode.open.reset();
+  auto rest = record.subspan(sizeof(InodeRecord));
+  while (!rest.empty()) {
+    const auto part = wire::parse<InodePart>(rest);
+    if (!part.ok() || part->length > rest.size() - sizeof(InodePart)) return false;
+    if (!decode_part(static_cast<InodePartKind>(part->kind),
+                     rest.subspan(sizeof(InodePart), part->length), inode))
+      return false;
+    rest = rest.subspan(sizeof(InodePart) + part->length);
+  }
+  return (inode.type() == S_IFDIR) == inode.is_directory() &&
+         (inode.type() == S_IFLNK) == inode.is_symlink();
+}
+
+}  // namespace benchfs
