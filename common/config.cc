@@ -80,11 +80,14 @@ template <>
 constexpr std::array<std::string_view, 5> names<Bootstrap>{"auto", "pmix", "mpi", "slurm",
                                                            "single"};
 template <>
+constexpr std::array<std::string_view, 3> names<MetadataLog>{"off", "write", "fsync"};
+template <>
 constexpr std::array<std::string_view, 3> names<Waiting>{"adaptive", "poll", "block"};
 template <>
 constexpr std::array<std::string_view, 6> names<LogLevel>{"trace", "debug", "info",
                                                           "warn",  "error", "off"};
 static_assert(static_cast<std::size_t>(Bootstrap::single) + 1 == names<Bootstrap>.size());
+static_assert(static_cast<std::size_t>(MetadataLog::fsync) + 1 == names<MetadataLog>.size());
 static_assert(static_cast<std::size_t>(Waiting::block) + 1 == names<Waiting>.size());
 static_assert(static_cast<std::size_t>(LogLevel::off) + 1 == names<LogLevel>.size());
 
@@ -232,6 +235,11 @@ constexpr Setting table[] = {
     row<&Config::metadata, &Metadata::max_inodes, Number<0, inode_counter_max>>(
         "metadata", "max_inodes", "0", Agree::yes,
         "Files and directories that one rank takes at most; 0: as many as memory holds."),
+    row<&Config::metadata, &Metadata::log, Choice<MetadataLog>>(
+        "metadata", "log", "write", Agree::no,
+        "What is done for changes of names and attributes to outlive a server that crashes. write: "
+        "they are in a log in the data directory before they are answered. fsync: on its device, "
+        "too. off: nothing; a server that crashes takes them along."),
 
     row<&Config::client, &Client::mount_point, MountPoint>(
         "client", "mount_point", "/benchfs", Agree::yes,

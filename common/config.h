@@ -16,6 +16,10 @@
 
 namespace benchfs {
 
+// What of the metadata outlives a server that crashes: nothing, what was answered, or what was
+// answered even if the whole node crashes.
+enum class MetadataLog : std::uint8_t { off, write, fsync };
+
 enum class Bootstrap : std::uint8_t { automatic, pmix, mpi, slurm, single };
 
 std::string default_data_dir();  // /tmp/benchfs-<uid>
@@ -44,6 +48,7 @@ struct Config {
   };
   struct Metadata {
     std::uint64_t max_inodes = 0;  // per rank; 0: no limit
+    MetadataLog log = MetadataLog::write;
     friend bool operator==(const Metadata&, const Metadata&) = default;
   };
   struct Client {

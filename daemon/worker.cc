@@ -14,6 +14,9 @@
 #include "common/log.h"
 #include "daemon/channel/greeting.h"
 #include "daemon/channel/local_channel.h"
+#include "daemon/handlers/common.h"
+#include "daemon/journal/journal.h"
+#include "daemon/journal/replay.h"
 #include "daemon/supervisor/control.h"
 #include "daemon/transaction/fault_points.h"
 
@@ -61,6 +64,7 @@ class Worker {
   Status refuse(int exit_code, const std::string& line);
   Status connect();
   Status serve();
+  Status recover();
   Status make_tables(LocalChannel::HostDescriptors& host);
   Status borrow_tables();
   void on_control();
@@ -80,6 +84,7 @@ class Worker {
   Mapping pool_;
   Mapping view_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<Journal> journal_;
   std::unique_ptr<HostKeeper> keeper_;
   std::unique_ptr<LocalChannel> channel_;
   bool ending_ = false;
@@ -152,6 +157,28 @@ Status Worker::borrow_tables() {
   return Done{};
 }
 
+// What a worker before this one knew. From here on changes are logged.
+Status Worker::recover() {
+  if (settings_.config.metadata.log == MetadataLog::off) return Done{};
+  JournalOptions options;
+  options.directory = settings_.rank_dir + "/journal";
+  options.identity.instance = start_.instance;
+  options.identity.rank = start_.rank;
+  options.sync = settings_.config.metadata.log == MetadataLog::fsync;
+  Replay replay(*server_);
+  std::string why;
+  const std::int64_t begin = sys::now_ns();
+  auto journal = Journal::open(*loop_, *uring_, std::move(options), replay, why);
+  if (!journal.ok()) return refuse(exit_storage, why);
+  journal_ = *std::move(journal);
+  if (journal_->records_recovered() != 0)
+    log::warn("restored {} files and directories from {} records in {} ms", server_->names.size(),
+              journal_->records_recovered(), (sys::now_ns() - begin) / 1'000'000);
+  server_->log_to(*journal_);
+  finish_cuts(*server_);
+  return Done{};
+}
+
 Status Worker::serve() {
   const Config& config = settings_.config;
   const std::int64_t patience_ns = (config.node.start_timeout_s + 30) * second_ns;
@@ -181,6 +208,7 @@ Status Worker::serve() {
   server_->on_stop = [this] {
     static_cast<void>(control_.send(control::StopRequested{}).ok());  // a lost supervisor ends us
   };
+  TRY_OK(recover());
   if (server_->topology.is_leader()) {
     keeper_ = std::make_unique<HostKeeper>(*server_);
     loop_->add(*keeper_);

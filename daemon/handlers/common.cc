@@ -56,11 +56,16 @@ Task<Status> cut(Server& server, std::uint64_t inode, std::uint64_t size, std::u
   co_return Done{};
 }
 
+// Its first question would make count what the caller has changed so far: it waits until that is
+// whole and answered.
 Task<int> cut_in_background(Server& server, std::uint64_t inode, std::uint64_t known) {
   ++server.removals;
+  co_await server.loop.later();
   const Status status = co_await cut(server, inode, 0, known);
   --server.removals;
-  if (!status.ok())
+  if (status.ok())
+    server.names.cut_done(inode);
+  else
     log::warn("chunks of removed inode {} stay until the end: {}", inode, status.error());
   co_return 0;
 }
@@ -134,6 +139,9 @@ std::uint64_t session_of(Server& server, std::uint64_t number, std::uint32_t hos
 void learn(Server& server, const Inode& inode, std::uint32_t host,
            const wire::HostSizeReply& reply) {
   if (reply.session == 0 || reply.session != session_of(server, inode.number, host)) return;
+  if (reply.size <= inode.size && reply.modified <= inode.modified &&
+      reply.modified <= inode.changed)
+    return;
   Inode& changed = server.names.change(inode);
   changed.size = std::max(changed.size, reply.size);
   changed.modified = std::max(changed.modified, reply.modified);
@@ -195,7 +203,7 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
                                        .cut = size < known ? 1u : 0u});
   });
   open.mutex.unlock();
-  end_use(server.names.change(*inode));
+  end_use(*server.names.touch(number));
   remove_if_unused(server, *inode);
   co_return status;
 }
@@ -207,6 +215,11 @@ void remove_if_unused(Server& server, const Inode& inode) {
   if (inode.size != 0 && inode.type() == S_IFREG)
     server.loop.spawn(cut_in_background(server, inode.number, inode.size));
   server.names.erase(inode.number);
+}
+
+void finish_cuts(Server& server) {
+  for (const auto& [inode, size] : server.names.uncut())
+    server.loop.spawn(cut_in_background(server, inode, size));
 }
 
 }  // namespace benchfs

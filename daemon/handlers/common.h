@@ -35,6 +35,8 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size);
 
 // Erases the inode and its chunks if no name and no open is left.
 void remove_if_unused(Server& server, const Inode& inode);
+// Removes the chunks of inodes that were erased before a restart.
+void finish_cuts(Server& server);
 
 // Asks a host about an inode until it knows the session or closed it: the answer to its open may
 // still be on its way. EIO: it does not come to know it within the request time-out.

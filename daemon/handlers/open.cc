@@ -45,7 +45,7 @@ Task<int> revoke_exact(Server& server, std::uint64_t number, OpenState& open) {
 
 // Counts the open for the caller's host; the first of a host may cost another host its exactness.
 Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, bool created) {
-  Inode* const inode = server.names.change(number);
+  Inode* const inode = server.names.touch(number);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->open == nullptr) inode->open = std::make_unique<OpenState>();
   OpenState* const open = inode->open.get();
@@ -58,9 +58,10 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
     if (costs_exactness()) co_await revoke_exact(server, number, *open);
     open->mutex.unlock();
   }
-  server.names.change(number);
+  server.names.touch(number);
   auto known = std::ranges::find(open->hosts, host, &OpenHost::host);
   if (known == open->hosts.end()) {
+    server.names.change(number);
     open->hosts.push_back({.host = host, .opens = 0, .session = ++server.next_session});
     known = open->hosts.end() - 1;
     if (open->hosts.size() == 1) open->exact_host = host;
@@ -122,7 +123,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
 }
 
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request, Tail) {
-  Inode* const inode = server.names.change(request.inode);
+  Inode* const inode = server.names.touch(request.inode);
   if (inode == nullptr || inode->open == nullptr) co_return Answer(Error(ENOENT));
   OpenState& open = *inode->open;
   const auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
@@ -132,6 +133,7 @@ Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release 
   host->opens -= request.opens;
   const wire::ReleaseReply reply{.session = host->session, .opens = host->opens};
   if (host->opens == 0) {
+    server.names.change(request.inode);
     if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
     open.hosts.erase(host);
     if (open.hosts.empty() && open.users == 0) inode->open.reset();

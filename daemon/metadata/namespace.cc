@@ -7,9 +7,12 @@
 
 #include "common/placement.h"
 #include "common/sys.h"
+#include "daemon/journal/inode_record.h"
 
 namespace benchfs {
 namespace {
+
+constexpr std::ptrdiff_t few = 8;  // changes of an inode stand together
 
 constexpr std::uint32_t erased_max = 1 << 16;  // 12 MiB; giving them back takes a millisecond
 
@@ -81,19 +84,18 @@ Namespace::Namespace(std::uint32_t rank, std::uint32_t ranks, std::uint64_t inod
   }
 }
 
-Inode* Namespace::known(std::uint64_t number) const {
-  const auto found = inodes_.find(number);
-  return found == inodes_.end() ? nullptr : found->second.get();
-}
-
-const Inode* Namespace::find(std::uint64_t number) const { return known(number); }
-
-Inode* Namespace::change(std::uint64_t number) {
+Inode* Namespace::touch(std::uint64_t number) {
   ++changes_;
   Inode* const inode = known(number);
   if (inode == nullptr || view_ == nullptr) return inode;
   view_->forget(number);
-  changed_.push_back(number);
+  hidden_.push_back(number);
+  return inode;
+}
+
+Inode* Namespace::change(std::uint64_t number) {
+  Inode* const inode = touch(number);
+  if (inode != nullptr && journal_ != nullptr) changed_.push_back(number);
   return inode;
 }
 
@@ -103,9 +105,50 @@ void Namespace::show_in(HostView& view, std::uint32_t host) {
 }
 
 void Namespace::show_changes() {
-  for (const std::uint64_t number : changed_)
+  for (const std::uint64_t number : hidden_)
     if (const Inode* const inode = find(number)) show(*inode);
-  changed_.clear();
+  hidden_.clear();
+}
+
+void Namespace::log_to(Journal& journal) {
+  journal_ = &journal;
+  if (next_counter_ == logged_counter_) return;  // it is the journal's own
+  for (std::size_t shard = 0; shard < InodeTable::shards; ++shard)
+    for (const std::uint64_t number : inodes_.numbers(shard)) changed_.push_back(number);
+}
+
+void Namespace::log_inode(const Inode& inode) {
+  encode_inode(inode, journal_->append(RecordType::inode, inode_record_bytes(inode)));
+}
+
+void Namespace::log_changes() {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < changed_.size(); ++i) {
+    const auto later = changed_.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+    const auto end = changed_.end() - later > few ? later + few : changed_.end();
+    if (std::find(later, end, changed_[i]) != end) continue;  // once is enough
+    const Inode* const inode = find(changed_[i]);
+    if (inode == nullptr) continue;
+    if (journal_->has_room(room_at_last + inode_record_bytes(*inode)))
+      log_inode(*inode);
+    else
+      changed_[kept++] = changed_[i];
+  }
+  changed_.resize(kept);
+  logged_counter_ = next_counter_;
+}
+
+// The directory comes first, or replay would not know it.
+void Namespace::log_entry(const Inode& directory, std::string_view name, Entry entry) {
+  if (journal_ == nullptr) return;
+  if (inode_counter(directory.number) >= logged_counter_) log_inode(directory);
+  const EntryRecord record{.directory = directory.number,
+                           .inode = entry.inode,
+                           .modified = directory.modified,
+                           .changed = directory.changed,
+                           .type = entry.type,
+                           .name_bytes = static_cast<std::uint32_t>(name.size())};
+  journal_->append(RecordType::entry, record, wire::bytes_of(name));
 }
 
 // Not what other hosts may be writing, nor what is being truncated.
@@ -150,27 +193,94 @@ Task<int> Namespace::lock(EventLoop& loop, LockKey wanted) {
 void Namespace::erase(std::uint64_t number) {
   ++changes_;
   if (view_ != nullptr) view_->forget(number);
+  const Inode* const inode = known(number);
+  if (inode != nullptr && journal_ != nullptr) {
+    const std::uint64_t size = inode->type() == S_IFREG ? inode->size : 0;
+    if (size != 0) uncut_[number] = size;
+    const ErasedRecord record{.inode = number, .size = size};
+    journal_->append(RecordType::inode_erased, record);
+  }
   inodes_.erase(number);
   if (++erased_ < erased_max) return;
   erased_ = 0;
   ::malloc_trim(0);
 }
 
+void Namespace::cut_done(std::uint64_t number) {
+  if (uncut_.erase(number) == 0) return;
+  const CutRecord record{.inode = number};
+  journal_->append(RecordType::chunks_cut, record);
+}
+
+bool Namespace::restore_inode(std::span<const std::byte> record) {
+  const auto number = wire::parse<std::uint64_t>(record);  // its first field
+  if (!number.ok() || !valid_inode(*number, ranks_) || home_rank(*number) != rank_) return false;
+  if (!decode_inode(record, inodes_.at(*number))) return false;
+  restore_counter(inode_counter(*number) + 1);
+  return true;
+}
+
+bool Namespace::restore_erasure(const ErasedRecord& record) {
+  if (!valid_inode(record.inode, ranks_) || home_rank(record.inode) != rank_) return false;
+  inodes_.erase(record.inode);
+  if (record.size != 0) uncut_[record.inode] = record.size;
+  restore_counter(inode_counter(record.inode) + 1);
+  return true;
+}
+
+// A directory that is not known is passed over: a later record says that it has gone.
+bool Namespace::restore_entry(std::span<const std::byte> body) {
+  const auto record = wire::parse<EntryRecord>(body);
+  if (!record.ok() || body.size() != sizeof(EntryRecord) + record->name_bytes) return false;
+  Inode* const inode = known(record->directory);
+  if (inode == nullptr || !inode->is_directory()) return true;
+  const std::string_view name = *wire::text(body, sizeof(EntryRecord), record->name_bytes);
+  drop(*inode, name);
+  if (record->inode != 0) {
+    const EntryKeyView key = Directory::key(inode->number, name);
+    inode->directory->entries.emplace(EntryKey{key.cookie, std::string(name)},
+                                      Entry{.inode = record->inode, .type = record->type});
+    if (record->type == S_IFDIR) ++inode->directory->subdirectories;
+  }
+  if (record->changed == 0) return true;
+  inode->modified = record->modified;
+  inode->changed = record->changed;
+  return true;
+}
+
+bool Namespace::restore(RecordType type, std::span<const std::byte> body) {
+  switch (type) {
+    case RecordType::inode:
+      return restore_inode(body);
+    case RecordType::entry:
+      return restore_entry(body);
+    case RecordType::inode_erased: {
+      const auto record = wire::parse<ErasedRecord>(body);
+      return record.ok() && restore_erasure(*record);
+    }
+    case RecordType::chunks_cut: {
+      const auto record = wire::parse<CutRecord>(body);
+      if (record.ok()) uncut_.erase(record->inode);
+      return record.ok();
+    }
+    default:
+      return false;
+  }
+}
+
 Result<Inode*> Namespace::make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid) {
   if (inodes_max_ != 0 && inodes_.size() >= inodes_max_) return Error(ENOSPC);
   if (next_counter_ > inode_counter_max) return Error(ENOSPC);
   ++changes_;
-  auto inode = std::make_unique<Inode>();
-  inode->number = make_inode(rank_, next_counter_++);
-  inode->mode = mode;
-  inode->uid = uid;
-  inode->gid = gid;
-  inode->links = 1;
-  inode->accessed = inode->modified = inode->changed = inode->born = sys::now_ns(CLOCK_REALTIME);
-  Inode* const made = inode.get();
-  inodes_.emplace(made->number, std::move(inode));
-  if (view_ != nullptr) changed_.push_back(made->number);
-  return made;
+  Inode& inode = inodes_.at(make_inode(rank_, next_counter_++));
+  inode.mode = mode;
+  inode.uid = uid;
+  inode.gid = gid;
+  inode.links = 1;
+  inode.accessed = inode.modified = inode.changed = inode.born = sys::now_ns(CLOCK_REALTIME);
+  if (view_ != nullptr) hidden_.push_back(inode.number);
+  if (journal_ != nullptr) changed_.push_back(inode.number);
+  return &inode;
 }
 
 Result<Inode*> Namespace::make_directory(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
@@ -203,6 +313,7 @@ void Namespace::set(const Inode& directory, std::string_view name, Entry entry, 
     if (entry.type == S_IFDIR) ++changed.directory->subdirectories;
   }
   stamp(changed, time);
+  log_entry(changed, name, entry);
   show(changed.number, name, entry);
   show(changed);
 }

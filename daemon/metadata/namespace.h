@@ -4,16 +4,21 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "common/host_view.h"
 #include "common/result.h"
 #include "common/wire.h"
+#include "daemon/journal/journal.h"
 #include "daemon/metadata/inode.h"
+#include "daemon/metadata/inode_table.h"
 #include "daemon/metadata/name_locks.h"
 
 namespace benchfs {
@@ -51,29 +56,43 @@ class Namespace {
   // What clients of the host may read without asking is kept there from now on; its leader is
   // `host`.
   void show_in(HostView& view, std::uint32_t host);
-  // To be called before an answer leaves: shows what change() took back.
+  // To be called before an answer leaves: shows what change() and touch() took back.
   void show_changes();
 
-  const Inode* find(std::uint64_t number) const;
+  // All changes from now on go to `journal`; a new namespace writes what it begins with.
+  void log_to(Journal& journal);
+  // To be called before the journal's commit: appends the inodes that were changed. What has no
+  // room waits for the next time; only changes that nobody was promised do.
+  void log_changes();
+
+  const Inode* find(std::uint64_t number) const { return known(number); }
   // To be changed before the next suspension; clients ask until show_changes(). Null: no such
   // inode.
   Inode* change(std::uint64_t number);
   Inode& change(const Inode& inode) { return *change(inode.number); }
+  // The same for what is not logged: how often it is open, who may trust its own size.
+  Inode* touch(std::uint64_t number);
   // ENOSPC above metadata.max_inodes. Of a new number, one link, all times now.
   Result<Inode*> make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid);
   Result<Inode*> make_directory(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
                                 std::uint64_t parent, std::string_view name);
+  // Its chunks, if it has any, are to be removed; cut_done() is told when they are.
   void erase(std::uint64_t number);
+  void cut_done(std::uint64_t number);
+  // Erased inodes whose chunks may still be there, and what size they had.
+  const absl::flat_hash_map<std::uint64_t, std::uint64_t>& uncut() const { return uncut_; }
   std::size_t size() const { return inodes_.size(); }
   // Calls look(const Inode&) for each inode at home here.
   template <class Look>
   void for_each(Look look) const {
-    for (const auto& [number, inode] : inodes_) look(*inode);
+    inodes_.for_each(look);
   }
   // Counters of inodes at home here are below this.
   std::uint64_t counter_end() const { return next_counter_; }
   // Counts what was made, changed and erased: equal numbers, equal state.
   std::uint64_t changes() const { return changes_; }
+  // Those in one of InodeTable::shards now: visiting all shards visits all that stay throughout.
+  std::vector<std::uint64_t> numbers(std::size_t shard) const { return inodes_.numbers(shard); }
 
   const Entry* entry(const Inode& directory, std::string_view name) const;
   void insert(const Inode& directory, std::string_view name, Entry entry);
@@ -90,6 +109,13 @@ class Namespace {
   Walk walk(const wire::Where& where, std::string_view path, std::uint32_t uid, bool to_name,
             const WalkedOntoLock* turn = nullptr);
 
+  // At the start: takes a record of inodes, entries or chunks, in the order of the journal. False:
+  // it is none, or cannot be of this rank.
+  bool restore(RecordType type, std::span<const std::byte> body);
+  void restore_counter(std::uint64_t next) {
+    logged_counter_ = next_counter_ = std::max(next_counter_, next);
+  }
+
   const NameLocks& locks() const { return locks_; }
   // Clients ask for what is locked. 0 or a negative errno; see NameLocks.
   Task<int> lock(EventLoop& loop, LockKey wanted);
@@ -98,11 +124,16 @@ class Namespace {
   void unlock(std::uint64_t directory, std::string_view name) { locks_.unlock(directory, name); }
 
  private:
-  Inode* known(std::uint64_t number) const;
+  Inode* known(std::uint64_t number) const { return inodes_.find(number); }
   void show(const Inode& inode);
   static void stamp(Inode& directory, std::int64_t time);
   void show(std::uint64_t directory, std::string_view name, Entry entry);
   std::uint64_t drop(Inode& directory, std::string_view name);
+  bool restore_inode(std::span<const std::byte> record);
+  bool restore_erasure(const ErasedRecord& record);
+  bool restore_entry(std::span<const std::byte> body);
+  void log_inode(const Inode& inode);
+  void log_entry(const Inode& directory, std::string_view name, Entry entry);
 
   std::uint32_t rank_;
   std::uint32_t ranks_;
@@ -110,11 +141,15 @@ class Namespace {
   std::uint64_t next_counter_ = 1;
   std::uint64_t changes_ = 0;
   std::uint32_t erased_ = 0;  // since freed memory was given back
-  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>> inodes_;
+  InodeTable inodes_;
   NameLocks locks_;
   HostView* view_ = nullptr;
   std::uint32_t host_ = 0;
-  std::vector<std::uint64_t> changed_;
+  std::vector<std::uint64_t> hidden_;  // to be shown again
+  Journal* journal_ = nullptr;
+  std::vector<std::uint64_t> changed_;  // to be logged
+  std::uint64_t logged_counter_ = 1;    // inodes from this one on were never logged
+  absl::flat_hash_map<std::uint64_t, std::uint64_t> uncut_;
 };
 
 // Owner's bits, as every inode of an instance belongs to one user. `want`: R_OK, W_OK, X_OK.

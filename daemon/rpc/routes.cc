@@ -15,32 +15,32 @@ Task<Answer> run(Server& server, const Caller& caller, std::span<const std::byte
 }
 
 template <wire::Message Request, auto handler>
-constexpr Route client_route() {
-  return {Request::op, true, run<Request, handler>};
+constexpr Route client_route(Effect effect = Effect::none) {
+  return {Request::op, true, effect, run<Request, handler>};
 }
 template <wire::Message Request, auto handler>
-constexpr Route server_route() {
-  return {Request::op, false, run<Request, handler>};
+constexpr Route server_route(Effect effect = Effect::none) {
+  return {Request::op, false, effect, run<Request, handler>};
 }
 
 constexpr Route routes[] = {
     client_route<wire::Stat, handle_stat>(),
-    client_route<wire::Open, handle_open>(),
+    client_route<wire::Open, handle_open>(Effect::change),
     server_route<wire::Release, handle_release>(),
-    client_route<wire::MakeDirectory, handle_make_directory>(),
-    client_route<wire::RemoveDirectory, handle_remove_directory>(),
-    client_route<wire::Unlink, handle_unlink>(),
-    client_route<wire::Rename, handle_rename>(),
-    client_route<wire::Symlink, handle_symlink>(),
+    client_route<wire::MakeDirectory, handle_make_directory>(Effect::change),
+    client_route<wire::RemoveDirectory, handle_remove_directory>(Effect::free),
+    client_route<wire::Unlink, handle_unlink>(Effect::free),
+    client_route<wire::Rename, handle_rename>(Effect::change),
+    client_route<wire::Symlink, handle_symlink>(Effect::change),
     client_route<wire::ReadLink, handle_read_link>(),
-    client_route<wire::Link, handle_link>(),
-    client_route<wire::SetAttributes, handle_set_attributes>(),
+    client_route<wire::Link, handle_link>(Effect::change),
+    client_route<wire::SetAttributes, handle_set_attributes>(Effect::change),
     client_route<wire::List, handle_list>(),
     client_route<wire::NameOf, handle_name_of>(),
     client_route<wire::Resolve, handle_resolve>(),
     client_route<wire::Size, handle_size>(),
-    client_route<wire::Truncate, handle_truncate>(),
-    client_route<wire::Reserve, handle_reserve>(),
+    client_route<wire::Truncate, handle_truncate>(Effect::free),
+    client_route<wire::Reserve, handle_reserve>(Effect::change),
     client_route<wire::ReadChunk, handle_read_chunk>(),
     client_route<wire::WriteChunk, handle_write_chunk>(),
     client_route<wire::SyncChunks, handle_sync_chunks>(),
@@ -52,7 +52,7 @@ constexpr Route routes[] = {
     server_route<wire::HostSize, handle_host_size>(),
     server_route<wire::RevokeExact, handle_revoke_exact>(),
     server_route<wire::CutChunks, handle_cut_chunks>(),
-    server_route<wire::Prepare, handle_prepare>(),
+    server_route<wire::Prepare, handle_prepare>(Effect::free),
     server_route<wire::Decide, handle_decide>(),
     server_route<wire::Outcome, handle_outcome>(),
     server_route<wire::RenameTicket, handle_rename_ticket>(),

@@ -1,5 +1,6 @@
 #include "daemon/rpc/server.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@ namespace {
 
 // Above every number that an earlier process of this rank counted from its own start.
 std::uint64_t start_number() { return static_cast<std::uint64_t>(sys::now_ns(CLOCK_REALTIME)); }
+constexpr std::uint64_t sessions_ahead = 1 << 16;  // logged at a time
 
 }  // namespace
 
@@ -34,9 +36,47 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
   const Route* const route = find_route(op);
   if (route == nullptr || (!route->for_clients && !caller.is_peer))
     co_return Answer(Error(EBADMSG));
+  if (journal != nullptr && route->effect != Effect::none) {
+    const Status room = co_await make_room(*route, body);
+    if (!room.ok()) co_return Answer(room.error());
+  }
   Answer answer = co_await route->run(*this, caller, body);
   names.show_changes();
+  commit();
+  if (journal != nullptr) {
+    const Status synced = co_await journal->synced();
+    if (!synced.ok()) co_return Answer(synced.error());
+  }
   co_return answer;
+}
+
+void Server::log_to(Journal& target) {
+  journal = &target;
+  names.log_to(target);
+  blobs.log_to(target);
+  commit();
+}
+
+void Server::commit() {
+  if (journal == nullptr) return;
+  names.log_changes();
+  if (next_session >= sessions_logged_) {
+    sessions_logged_ = next_session + sessions_ahead;
+    const CounterRecord record{.inode_counter = names.counter_end(), .session = sessions_logged_};
+    journal->append(RecordType::counters, record);
+  }
+  journal->commit();
+}
+
+// An open that makes nothing is not refused: that a host has a file open may be logged later.
+Task<Status> Server::make_room(const Route& route, std::span<const std::byte> body) {
+  const std::size_t room = route.effect == Effect::change ? room_to_change : room_to_free;
+  if (journal->has_room(room)) co_return Done{};
+  if (route.op == wire::Op::open) {
+    const auto request = wire::parse<wire::Open>(body);
+    if (request.ok() && (request->flags & O_CREAT) == 0) co_return Done{};
+  }
+  co_return co_await journal->make_room(room);
 }
 
 Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& caller,
@@ -44,6 +84,11 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
                              std::span<std::byte> receive) {
   if (rank >= topology.size) co_return Answer(Error(ESTALE));
   if (rank == topology.rank) co_return co_await dispatch(op, caller, body);
+  commit();
+  if (journal != nullptr) {
+    const Status synced = co_await journal->synced();
+    if (!synced.ok()) co_return Answer(synced.error());
+  }
   wire::Envelope envelope{};
   envelope.rank = rank;
   envelope.op = static_cast<std::uint16_t>(op);

@@ -18,6 +18,7 @@
 #include "common/ring.h"
 #include "common/shared_memory.h"
 #include "common/wire.h"
+#include "daemon/journal/blobs.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/loop/uring.h"
 #include "daemon/metadata/namespace.h"
@@ -67,6 +68,8 @@ struct Topology {
   bool is_leader() const { return host() == rank; }
 };
 
+struct Route;
+
 struct Counters {
   std::uint64_t requests = 0;
   std::uint64_t peer_requests = 0;
@@ -103,6 +106,12 @@ class Server {
   // A request that came from a peer; answers it.
   Task<int> serve_peer(PeerCall call);
 
+  // All changes from now on go to `journal`, whose records of the time before are in place.
+  void log_to(Journal& journal);
+  // What was changed since the last time counts from now on, whatever becomes of this process. To
+  // be called before anybody is told of it.
+  void commit();
+
   // Set by the worker: the instance is to end.
   std::function<void()> on_stop;
 
@@ -115,8 +124,10 @@ class Server {
   const ProcessId self;
   Namespace names;
   Counters counters;
-  std::uint64_t next_session = 0;
-  std::uint32_t answering = 0;  // requests of peers, and orders to them, under way
+  Blobs blobs;
+  Journal* journal = nullptr;      // null: nothing is logged
+  std::uint64_t next_session = 0;  // larger than any before, restarts included
+  std::uint32_t answering = 0;     // requests of peers, and orders to them, under way
   // Changes on several servers.
   Coordinator coordinator;
   Participant participant;
@@ -126,13 +137,24 @@ class Server {
   std::uint32_t removals = 0;  // of chunks of removed files, under way
 
  private:
-  std::vector<bool> silent_;  // by rank: told in the log that it does not answer
+  Task<Status> make_room(const Route& route, std::span<const std::byte> body);
+
+  std::uint64_t sessions_logged_ = 0;  // a restart goes on above this one
+  std::vector<bool> silent_;           // by rank: told in the log that it does not answer
+};
+
+// What becomes of the journal by a request.
+enum class Effect : std::uint8_t {
+  none,    // nothing, or what needs no promise
+  change,  // it grows: refused when the device is full
+  free,    // it grows, but makes room in the end
 };
 
 // The whole protocol: one row an operation (routes.cc).
 struct Route {
   wire::Op op;
   bool for_clients;
+  Effect effect;
   Task<Answer> (*run)(Server&, const Caller&, std::span<const std::byte> body);
 };
 const Route* find_route(wire::Op op);

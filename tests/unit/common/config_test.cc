@@ -84,7 +84,7 @@ TEST_F(ConfigTest, ReadsAFile) {
   const Config config = load(
       "; comment\n# comment\n\n[node]\nbootstrap = slurm\nkeep_data=yes\n"
       "[storage] # the disks\r\n  data_dir = /scratch/me   \r\n\tchunk_size = 64K ; small\n"
-      "queue_size: 8\nsubmit_depth=8\n[metadata]\nmax_inodes=8796093022207\n"
+      "queue_size: 8\nsubmit_depth=8\n[metadata]\nmax_inodes=8796093022207\nlog = fsync\n"
       "[client]\nwait=block\n[log]\nlevel=off\nfile=");
   EXPECT_EQ(config.node.bootstrap, Bootstrap::slurm);
   EXPECT_TRUE(config.node.keep_data);
@@ -92,6 +92,7 @@ TEST_F(ConfigTest, ReadsAFile) {
   EXPECT_EQ(config.storage.chunk_size, 65536U);
   EXPECT_EQ(config.storage.queue_size, 8U);
   EXPECT_EQ(config.metadata.max_inodes, 8796093022207U);
+  EXPECT_EQ(config.metadata.log, MetadataLog::fsync);
   EXPECT_EQ(config.client.wait, Waiting::block);
   EXPECT_EQ(config.network.wait, Waiting::adaptive);
   EXPECT_EQ(config.log.level, LogLevel::off);
@@ -264,6 +265,9 @@ TEST_F(ConfigTest, Bounds) {
   EXPECT_FALSE(takes("storage.buffer_size", "128m"));
   EXPECT_TRUE(takes("metadata.max_inodes", "8796093022207"));
   EXPECT_FALSE(takes("metadata.max_inodes", "8796093022208"));
+  for (const char* good : {"off", "write", "fsync"})
+    EXPECT_TRUE(takes("metadata.log", good)) << good;
+  EXPECT_FALSE(takes("metadata.log", "false"));
   EXPECT_FALSE(takes("node.start_timeout_s", "0"));
   EXPECT_FALSE(takes("node.start_timeout_s", "4294967297"));
   EXPECT_FALSE(takes("node.keep_data", "maybe"));

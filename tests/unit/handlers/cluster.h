@@ -16,7 +16,9 @@
 #include "common/placement.h"
 #include "daemon/channel/host_keeper.h"
 #include "daemon/handlers/common.h"
+#include "daemon/journal/replay.h"
 #include "daemon/rpc/server.h"
+#include "tests/unit/journal/same_namespace.h"
 
 namespace benchfs {
 
@@ -64,6 +66,15 @@ class Cluster {
       const auto view = make_shared_memory("test-view", sizeof(HostView));
       node.view = *Mapping::map(view->get(), sizeof(HostView));
       node.server->names.show_in(node.view.at<HostView>(), host_of[r]);
+      JournalOptions options;
+      options.directory = directory_ + "/rank_" + std::to_string(r) + "/journal";
+      options.identity.rank = r;
+      Replay replay(*node.server);
+      std::string why;
+      auto journal = Journal::open(node.loop, *node.uring, options, replay, why);
+      if (!journal.ok()) throw std::runtime_error(why);
+      node.journal = *std::move(journal);
+      node.server->log_to(*node.journal);
       if (host_of[r] == r) {
         node.keeper = std::make_unique<HostKeeper>(*node.server);
         node.loop.add(*node.keeper);
@@ -79,6 +90,7 @@ class Cluster {
   ~Cluster() {
     settle();
     check_views();
+    check_journals();
     for (auto& node : nodes_)
       EXPECT_TRUE(run(node->peers->shutdown(sys::now_ns() + 200'000'000), node->loop).ok());
     for (auto& node : nodes_) EXPECT_TRUE(until([&] { return node->loop.spawned() == 0; }));
@@ -254,6 +266,7 @@ class Cluster {
     Mapping table;
     Mapping view;
     std::unique_ptr<Server> server;
+    std::unique_ptr<Journal> journal;
     std::unique_ptr<HostKeeper> keeper;
   };
   Node& node(std::uint32_t rank) { return *nodes_[rank]; }
@@ -340,6 +353,24 @@ class Cluster {
     for (const auto& [inode, seen] : named)
       ADD_FAILURE() << "name without an inode: " << seen.name << " -> " << inode;
   }
+  // A worker that began now would know what the ranks know.
+  void check_journals() {
+    for (auto& node : nodes_) {
+      Server& live = *node->server;
+      live.commit();
+      Server restored(node->loop, config_, live.topology, *node->peers, *node->store, live.table,
+                      live.self);
+      Replay replay(restored);
+      std::string why;
+      const auto read = recover_journal(node->journal->directory(), node->journal->path(),
+                                        {.instance = {}, .rank = live.topology.rank}, replay, why);
+      ASSERT_TRUE(read.ok()) << why;
+      EXPECT_EQ(read->next_sequence, node->journal->next_sequence());
+      expect_same(live.names, restored.names);
+      EXPECT_EQ(restored.blobs.all(), live.blobs.all());
+      EXPECT_GT(restored.next_session, live.next_session);
+    }
+  }
   std::size_t inodes() {
     std::size_t count = 0;
     for (auto& node : nodes_) count += node->server->names.size();
@@ -348,7 +379,7 @@ class Cluster {
   std::size_t chunk_files() {
     std::size_t count = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_))
-      count += entry.is_regular_file() ? 1 : 0;
+      count += entry.path().filename().string().starts_with("inode_") ? 1 : 0;
     return count;
   }
 
