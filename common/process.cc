@@ -9,17 +9,21 @@
 namespace benchfs {
 namespace {
 
-// Field 22 of /proc/<pid>/stat, counted after the ")" that ends the command's name.
+// Fields 20 and 22 of /proc/<pid>/stat, counted after the ")" that ends the command's name. A
+// process whose first thread has ended looks like a zombie and lives on with its others.
 ProcessId parse_stat(pid_t pid, std::string_view text) {
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string_view::npos || name_end + 2 >= text.size()) return 0;
   std::string_view rest = text.substr(name_end + 2);
-  const char state = rest[0];
-  if (state == 'Z' || state == 'X') return 0;
+  const bool ended = rest[0] == 'Z' || rest[0] == 'X';
   for (int field = 3; field < 22; ++field) {
     const std::size_t space = rest.find(' ');
     if (space == std::string_view::npos) return 0;
     rest.remove_prefix(space + 1);
+    if (field + 1 != 20 || !ended) continue;
+    int threads = 0;
+    std::from_chars(rest.data(), rest.data() + rest.size(), threads);
+    if (threads <= 1) return 0;
   }
   std::uint64_t start = 0;
   std::from_chars(rest.data(), rest.data() + rest.size(), start);
