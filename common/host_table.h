@@ -1,5 +1,5 @@
-// The tables that all processes of a host share: open files, sizes of open inodes, and which
-// process refers to which open file.
+// The tables that all processes of a host share: open files, sizes of open inodes, which process
+// refers to which open file, and who holds which locks.
 //
 // One memfd, made by the host's leader and mapped by every server and client of the host. Indices
 // instead of pointers; every lock word names its owner and is taken from the dead. doc/storage.md
@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "common/held_locks.h"
 #include "common/process.h"
 #include "common/result.h"
 #include "common/robust_lock.h"
@@ -93,6 +94,7 @@ struct HostTable {
   alignas(64) std::array<OpenSlot, open_slots> slots;
   std::array<SizeEntry, size_entries> entries;
   std::array<ProcessRecord, process_records> processes;
+  HeldLocks locks;
 
   static constexpr std::uint64_t magic_value = 0x31656c6261546642;  // "BfTable1"
 

@@ -281,6 +281,7 @@ Task<int> Worker::end(Worker& worker, std::int64_t drain_until_ns, bool tell_pee
     if (!told.ok()) log::warn("rank 0 could not be told to stop: {}", told.error());
   }
   worker.channel_->close();
+  worker.server_->locks.end_all(EIO);
   const std::int64_t deadline = sys::now_ns() + stop_patience_ns;
   while (worker.channel_->in_flight() + worker.server_->answering != 0 && sys::now_ns() < deadline)
     co_await loop.sleep(1'000'000);

@@ -3,12 +3,14 @@
 #include <sys/syscall.h>
 
 #include "common/placement.h"
+#include "daemon/channel/lock_release.h"
 
 namespace benchfs {
 
 bool HostKeeper::has_work() const {
   return server_.table.release_head.load() != 0 ||
-         server_.table.process_events.load() != events_seen_;
+         server_.table.process_events.load() != events_seen_ ||
+         server_.table.locks.orphans.load() != orphans_seen_;
 }
 
 bool HostKeeper::poll() {
@@ -16,6 +18,10 @@ bool HostKeeper::poll() {
   if (server_.table.process_events.load() != events_seen_) {
     events_seen_ = server_.table.process_events.load();
     watch_new_processes();
+  }
+  if (server_.table.locks.orphans.load() != orphans_seen_) {  // before the release of their files
+    orphans_seen_ = server_.table.locks.orphans.load();
+    release_orphaned_locks(server_);
   }
   std::uint32_t entry = server_.table.take_releases();
   while (entry != 0 && entry < size_entries) {
@@ -69,6 +75,7 @@ void HostKeeper::reap(std::uint32_t index, ProcessId process) {
   ProcessRecord& record = server_.table.processes[index];
   if (pid_of(record.process.load()) != pid_of(process)) return;  // given up and taken by another
   server_.table.drop_record(server_.self, record);
+  release_orphaned_locks(server_);
 }
 
 void HostKeeper::process_ended(ProcessId process) {

@@ -1,6 +1,6 @@
 // HostKeeper: what the leader of a host does for its tables. It watches the processes that hold
-// open files and gives back what the dead held; it reports files that nobody on this host has open
-// any more to their homes.
+// open files and gives back what the dead held, locks included; it reports files that nobody on
+// this host has open any more to their homes.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -29,6 +29,7 @@ class HostKeeper final : public Source {
 
   Server& server_;
   std::uint32_t events_seen_ = 0;
+  std::uint32_t orphans_seen_ = 0;
   absl::flat_hash_map<std::uint32_t, Fd> watched_;  // by record
 };
 

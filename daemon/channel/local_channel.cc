@@ -11,11 +11,15 @@
 #include "common/log.h"
 #include "common/placement.h"
 #include "daemon/channel/greeting.h"
+#include "daemon/channel/lock_release.h"
 
 namespace benchfs {
 
 LocalChannel::LocalChannel(Server& server, HostKeeper* keeper, Parts parts)
-    : server_(server), keeper_(keeper), parts_(std::move(parts)) {
+    : server_(server),
+      keeper_(keeper),
+      parts_(std::move(parts)),
+      locks_(server, parts_.control.get()) {
   page().server.store(server_.self);
   page().generation.fetch_add(1);
   server_.loop.add(*this);
@@ -143,6 +147,7 @@ Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
     const ProcessId process = clients_[id]->process;
     remove(id);
     if (keeper_ != nullptr) keeper_->process_ended(process);
+    release_orphaned_locks(server_);  // what this server wrote down after the leader had looked
   });
   server_.loop.watch(client->socket.get(), EPOLLIN | EPOLLRDHUP,
                      [this, id](std::uint32_t) { remove(id); });
@@ -158,6 +163,7 @@ void LocalChannel::remove(std::uint32_t id) {
   server_.loop.unwatch(client->process_fd.get());
   server_.loop.unwatch(client->socket.get());
   --server_.counters.clients;
+  locks_.client_gone(id);
   forget_if_idle(id);
 }
 
@@ -243,6 +249,18 @@ std::span<std::byte> LocalChannel::pool_buffer(std::uint32_t buffer) const {
 Task<Answer> LocalChannel::run(Client& client, const wire::Envelope& envelope,
                                std::span<const std::byte> body) {
   const auto op = static_cast<wire::Op>(envelope.op);
+  if (op == wire::Op::lock) {
+    const auto request = wire::parse<wire::Lock>(body);
+    if (!request.ok()) co_return Answer(request.error());
+    const wire::Lock copy = *request;
+    co_return co_await locks_.lock(client, copy);
+  }
+  if (op == wire::Op::end_lock_wait) {
+    const auto request = wire::parse<wire::EndLockWait>(body);
+    if (!request.ok()) co_return Answer(request.error());
+    const wire::EndLockWait copy = *request;
+    co_return co_await locks_.end_wait(client, copy);
+  }
   const Route* const route = find_route(op);
   if (route == nullptr || !route->for_clients) co_return Answer(Error(EBADMSG));
   if (envelope.rank >= server_.topology.size) co_return Answer(Error(ESTALE));
@@ -284,7 +302,7 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
   HostTable& table = server_.table;
   const wire::Attributes& attributes = reply->attributes;
   const bool is_directory = S_ISDIR(attributes.mode);
-  ProcessRecord* const record = table.record_of(client.process, false);
+  const ProcessRecord* const record = client.record_in(table);
   int error = 0;
   if (request.slot == 0 || request.slot >= open_slots || record == nullptr ||
       !table.holds(*record, request.slot)) {

@@ -11,6 +11,7 @@
 #include "common/shared_memory.h"
 #include "daemon/channel/client.h"
 #include "daemon/channel/host_keeper.h"
+#include "daemon/channel/lock_relay.h"
 #include "daemon/rpc/server.h"
 
 namespace benchfs {
@@ -60,6 +61,7 @@ class LocalChannel final : public Source {
   Server& server_;
   HostKeeper* keeper_;
   Parts parts_;
+  LockRelay locks_;
   std::array<std::unique_ptr<Client>, clients_max> clients_;
   std::unordered_map<int, Fd> greeting_;  // connected, hello not read yet
   std::uint32_t in_flight_ = 0;

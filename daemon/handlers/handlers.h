@@ -46,6 +46,12 @@ Task<Answer> handle_read_chunk(Server&, const Caller&, wire::ReadChunk, Tail);
 Task<Answer> handle_write_chunk(Server&, const Caller&, wire::WriteChunk, Tail);
 Task<Answer> handle_sync_chunks(Server&, const Caller&, wire::SyncChunks, Tail);
 Task<Answer> handle_cut_chunks(Server&, const Caller&, wire::CutChunks, Tail);
+// locks.cc, deadlock.cc
+Task<Answer> handle_lock(Server&, const Caller&, wire::Lock, Tail);
+Task<Answer> handle_await_lock(Server&, const Caller&, wire::AwaitLock, Tail);
+Task<Answer> handle_lock_owner(Server&, const Caller&, wire::AskLockOwner, Tail);
+Task<Answer> handle_held_locks(Server&, const Caller&, wire::AskHeldLocks, Tail);
+Task<Answer> handle_lock_blockers(Server&, const Caller&, wire::LockBlockers, Tail);
 // instance.cc
 Task<Answer> handle_file_system(Server&, const Caller&, wire::FileSystemInfo, Tail);
 Task<Answer> handle_status(Server&, const Caller&, wire::StatusRequest, Tail);

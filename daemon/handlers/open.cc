@@ -133,6 +133,7 @@ Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release 
   host->opens -= request.opens;
   const wire::ReleaseReply reply{.session = host->session, .opens = host->opens};
   if (host->opens == 0) {
+    server.locks.drop_host(request.inode, caller.host);
     server.names.change(request.inode);
     if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
     open.hosts.erase(host);

@@ -32,7 +32,7 @@ struct LockWait {
   LockWaitId id;
   wire::LockOwner owner;
   LockRange range;
-  std::int64_t since;  // ns
+  std::int64_t since;  // ns since the epoch, by the home's clock
 };
 
 struct LockConflict {

@@ -21,6 +21,7 @@
 #include "daemon/journal/blobs.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/loop/uring.h"
+#include "daemon/metadata/file_locks.h"
 #include "daemon/metadata/namespace.h"
 #include "daemon/peer/peer_channel.h"
 #include "daemon/storage/uring_chunk_store.h"
@@ -123,6 +124,7 @@ class Server {
   HostTable& table;
   const ProcessId self;
   Namespace names;
+  FileLocks locks;
   Counters counters;
   Blobs blobs;
   Journal* journal = nullptr;      // null: nothing is logged
