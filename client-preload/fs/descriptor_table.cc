@@ -152,10 +152,14 @@ bool DescriptorTable::retire(OpenFile& file) {
   if (const std::uint64_t chunks = file.chunks_touched_.exchange(0))
     core_.cache.drop(file.chunks_.inode, chunks);
   ProcessRecord* const record = core_.host.known_record();
-  const bool idle = record != nullptr &&
-                    core_.host.table().drop_slot(core_.host.self(), *record, file.slot_) != 0;
+  HostTable& table = core_.host.table();
+  bool rings = record != nullptr && table.drop_slot(core_.host.self(), *record, file.slot_) != 0;
   free_.push_back(&file);
-  return idle;
+  if (table.locks.any(file.inode()) && table.slot_at(file.position_) == 0) {
+    table.locks.orphans.fetch_add(1);  // in case two closed it at once, or a lock came late
+    rings = true;
+  }
+  return rings;
 }
 
 bool DescriptorTable::sweep() {
@@ -205,6 +209,7 @@ bool DescriptorTable::closing(int fd) {
     seen = cell.load(std::memory_order_acquire);
   }
   if (seen == foreign() && cell.compare_exchange_strong(seen, nullptr)) return false;
+  if (seen != nullptr && seen != foreign()) give_up_locks(*seen);
   bool rings = false;
   {
     const Guard guard(lock_);
@@ -213,6 +218,18 @@ bool DescriptorTable::closing(int fd) {
   }
   ring(rings);
   return true;
+}
+
+void DescriptorTable::give_up_locks(const OpenFile& file) {
+  if (!core_.host.table().locks.any(file.inode())) [[likely]]
+    return;
+  const std::shared_ptr<OpenFile> kept = file.self_;
+  bool last = false;
+  {
+    const Guard guard(lock_);
+    last = kept->uses_ == 1;
+  }
+  kept->give_up_locks(last);
 }
 
 void DescriptorTable::duplicated(int fd, int copy) {
@@ -313,8 +330,11 @@ void DescriptorTable::adopt_inherited() {
       continue;
     }
     if (table.holds(*record, slot) && slots_[slot].load() == nullptr &&
-        record->working_slot.load() != slot)
+        record->working_slot.load() != slot) {
+      const std::uint64_t inode = table.slots[slot].inode.load();
       table.drop_slot(core_.host.self(), *record, slot);
+      if (table.locks.any(inode)) table.locks.orphans.fetch_add(1);
+    }
   }
 }
 

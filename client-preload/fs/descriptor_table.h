@@ -62,6 +62,7 @@ class DescriptorTable {
 
   std::shared_ptr<OpenFile> identify(int fd);
   OpenFile* file_of_slot(std::uint32_t slot);
+  void give_up_locks(const OpenFile& file);
   // The functions below run locked. The bool says that the leader must be rung, unlocked.
   bool set_cell(int fd, OpenFile* file);
   bool end_use_locked(OpenFile& file);

@@ -3,6 +3,7 @@
 // fork and exec share them.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
@@ -54,6 +55,11 @@ class File {
   virtual Status change_mode(mode_t mode) = 0;
   virtual Status change_owner(uid_t uid, gid_t gid) = 0;
   virtual Status set_times(const struct timespec times[2]) = 0;
+
+  // flock(2): LOCK_SH, LOCK_EX or LOCK_UN, with or without LOCK_NB.
+  virtual Status lock_whole(int operation) = 0;
+  // fcntl(2): F_GETLK, F_SETLK, F_SETLKW and their F_OFD_ forms.
+  virtual Status lock_range(int command, struct flock& range) = 0;
 
   // A page of entries after `cookie` (0: from the start; "." and ".." first). Empty: the end.
   virtual Result<std::vector<DirectoryEntry>> list(std::uint64_t cookie) = 0;

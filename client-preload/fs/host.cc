@@ -19,7 +19,11 @@ struct Descriptor {
 }  // namespace
 
 LocalServer::LocalServer(Host& owner, std::uint32_t number, PrivateDescriptors& privates)
-    : host(owner), rank(number), bell(privates, &Host::repair, this), chunks(privates) {}
+    : host(owner),
+      rank(number),
+      bell(privates, &Host::repair, this),
+      chunks(privates),
+      waits(privates) {}
 
 // One line a process: every later failure has the same cause.
 void Host::complain(Error why) {
@@ -68,6 +72,7 @@ Status Host::greet_locked(LocalServer& server) {
   if (!server.bell.control) {
     TRY(server.bell.control, Mapping::map(fds[Descriptor::control].get(), sizeof(ControlPage)));
   }
+  TRY_OK(server.waits.take(std::move(fds[Descriptor::control])));
   TRY_OK(server.bell.doorbell.take_if_missing(std::move(fds[Descriptor::doorbell])));
   TRY_OK(server.chunks.take_if_missing(std::move(fds[Descriptor::chunks])));
   if (!server.view_mapping) {
@@ -149,6 +154,18 @@ Result<int> Host::chunk_directory(LocalServer& server) {
   return server.chunks.get();
 }
 
+Result<int> Host::wait_file(std::uint32_t rank) {
+  LocalServer& server = *local(server_for(rank));
+  if (const int fd = server.waits.get(); fd >= 0) return fd;
+  const Guard guard(lock_);
+  if (const int fd = server.waits.get(); fd >= 0) return fd;
+  if (const Status status = greet_locked(server); !status.ok()) {
+    complain(status.error());
+    return Error(EIO);
+  }
+  return server.waits.get();
+}
+
 void Host::lost(LocalServer& server) {
   const Guard guard(lock_);
   server.chunks.close();
@@ -192,6 +209,7 @@ void Host::leave(int fd) {
   for (const auto& server : servers_) {
     server->bell.doorbell.leave(fd);
     server->chunks.leave(fd);
+    server->waits.leave(fd);
     for (const auto& channel : server->channels) channel->socket.leave(fd);
   }
 }

@@ -32,6 +32,7 @@ struct LocalServer {
   std::vector<std::unique_ptr<Channel>> channels;  // the ended ones too: threads may still look
   Bell bell;
   PrivateFd chunks;  // its chunk directory
+  PrivateFd waits;   // its control page as a file, to wait for locks in
   Mapping view_mapping;
   std::atomic<const HostView*> view{nullptr};  // null: not connected yet
 };
@@ -45,12 +46,18 @@ class Host {
   Status connect();
   // Where requests for `rank` go: to itself when it is on this host, else to the leader.
   Result<Channel*> channel(std::uint32_t rank);
+  // The rank that takes requests for `rank`.
+  std::uint32_t server_for(std::uint32_t rank) {
+    return local(rank) != nullptr ? rank : leader_rank();
+  }
   // Null: it is on another host.
   LocalServer* local(std::uint32_t rank);
   // What `rank` shows its clients. Null: it is on another host, not connected yet, or has ended.
   const HostView* view(std::uint32_t rank);
   // To open chunk files in.
   Result<int> chunk_directory(LocalServer& server);
+  // To wait for locks in, at the server that `rank`'s requests go to.
+  Result<int> wait_file(std::uint32_t rank);
   // Its descriptor was closed behind our back.
   void lost(LocalServer& server);
   // Entries were put on the release list: the leader is to look.

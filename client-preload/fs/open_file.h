@@ -10,6 +10,7 @@
 #include "client-preload/fs/file.h"
 #include "client-preload/fs/write_bracket.h"
 #include "common/host_table.h"
+#include "common/wire.h"
 
 namespace benchfs {
 
@@ -43,6 +44,12 @@ class OpenFile final : public File {
   Status change_owner(uid_t uid, gid_t gid) override;
   Status set_times(const struct timespec times[2]) override;
 
+  Status lock_whole(int operation) override;
+  Status lock_range(int command, struct flock& range) override;
+  // Before a descriptor of this process goes: its locks of the file, and, with the last use, those
+  // of the open file description. What others close at the same moment the leader finds.
+  void give_up_locks(bool last_use);
+
   Result<std::vector<DirectoryEntry>> list(std::uint64_t cookie) override;
 
  private:
@@ -75,6 +82,11 @@ class OpenFile final : public File {
   }
   void published(std::uint64_t end);
   void touched_chunks(std::uint64_t end);
+
+  // locks.cc
+  wire::Lock lock_message(wire::LockSpace space, wire::LockOwnerKind owner) const;
+  Status set_lock(const wire::Lock& message);
+  void give_up_locks(const wire::Lock& message, std::uint64_t owner);
 
   // file_size.cc
   std::uint64_t known_size() const;

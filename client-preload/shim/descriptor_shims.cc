@@ -69,8 +69,6 @@ int duplicate_onto(int from, int to, Libc libc) {
   return copy;
 }
 
-// Byte-range locks and leases come with the home's lock table; a lock that only looks like one
-// would corrupt what it is meant to protect.
 Result<int> control_file(File& file, int fd, int command, long argument) {
   switch (command) {
     case F_GETFL:
@@ -84,8 +82,12 @@ Result<int> control_file(File& file, int fd, int command, long argument) {
     case F_SETLKW:
     case F_OFD_GETLK:
     case F_OFD_SETLK:
-    case F_OFD_SETLKW:
-      return Error(ENOLCK);
+    case F_OFD_SETLKW: {
+      auto* const range = reinterpret_cast<struct flock*>(argument);
+      if (range == nullptr) return Error(EFAULT);
+      TRY_OK(file.lock_range(command, *range));
+      return 0;
+    }
     case F_GETFD:
     case F_SETFD:
     case F_GETOWN:
@@ -149,6 +151,32 @@ void look_at_received(const msghdr* message) {
       fs->closing(fd);
       if (fd <= STDERR_FILENO) streams::changed(fd);
     }
+  }
+}
+
+// As glibc makes it of fcntl's locks.
+Status lock_section(File& file, int command, off_t length) {
+  struct flock range {};
+  range.l_whence = SEEK_CUR;
+  range.l_len = length;
+  switch (command) {
+    case F_LOCK:
+      range.l_type = F_WRLCK;
+      return file.lock_range(F_SETLKW, range);
+    case F_TLOCK:
+      range.l_type = F_WRLCK;
+      return file.lock_range(F_SETLK, range);
+    case F_ULOCK:
+      range.l_type = F_UNLCK;
+      return file.lock_range(F_SETLK, range);
+    case F_TEST: {
+      range.l_type = F_RDLCK;
+      TRY_OK(file.lock_range(F_GETLK, range));
+      if (range.l_type == F_UNLCK || range.l_pid == sys::getpid()) return Done{};
+      return Error(EACCES);
+    }
+    default:
+      return Error(EINVAL);
   }
 }
 
@@ -246,11 +274,15 @@ int ioctl(int fd, unsigned long request, ...) {
 }
 
 int flock(int fd, int operation) {
-  return refuse(fd, ENOLCK, [&] { return LIBC(flock)(fd, operation); });
+  return on_file(
+      fd, [&](File& file) { return file.lock_whole(operation); },
+      [&] { return LIBC(flock)(fd, operation); });
 }
 
 int lockf(int fd, int command, off_t length) {
-  return refuse(fd, ENOLCK, [&] { return LIBC(lockf)(fd, command, length); });
+  return on_file(
+      fd, [&](File& file) { return lock_section(file, command, length); },
+      [&] { return LIBC(lockf)(fd, command, length); });
 }
 int lockf64(int, int, off64_t) BENCHFS_ALIAS(lockf);
 

@@ -2,7 +2,6 @@
 #include <aio.h>
 #include <fcntl.h>
 #include <fts.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,10 +13,6 @@
 int main(void) {
   const int fd = open("f", O_RDWR | O_CREAT, 0644);
   if (write(fd, "x", 1) != 1) return 1;
-  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  SHOW(flock(fd, LOCK_EX));
-  SHOW(fcntl(fd, F_SETLK, &lock));
-  SHOW(lockf(fd, F_LOCK, 1));
   SHOW((long)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
   SHOW(setxattr("f", "user.x", "y", 1, 0));
   SHOW(fgetxattr(fd, "user.x", NULL, 0));
