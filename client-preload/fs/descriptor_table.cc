@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "client-preload/fs/core.h"
 #include "client-preload/fs/open_file.h"
@@ -348,6 +349,40 @@ void DescriptorTable::hold_all() {
   if (record == nullptr) return;
   for (OpenFile* const file : all_)
     if (slots_[file->slot_].load() == file) core_.host.table().hold(*record, file->slot_);
+}
+
+void DescriptorTable::before_exec() {
+  HostTable& table = core_.host.table();
+  ProcessRecord* const record = core_.host.known_record();
+  if (record == nullptr || table.locks.used.load() == 0) return;
+  const Guard guard(lock_);
+  std::vector<std::uint32_t> kept;
+  std::vector<const OpenFile*> closed;
+  for (int fd = 0; fd <= highest_.load(); ++fd) {
+    const OpenFile* const file = cells_[static_cast<std::size_t>(fd)].file.load();
+    if (file == nullptr || file == foreign() || !table.locks.any(file->inode())) continue;
+    if ((sys::fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
+      kept.push_back(file->slot_);
+    else
+      closed.push_back(file);
+  }
+  for (const OpenFile* const file : closed) {
+    const std::uint32_t slot = file->slot_;
+    if (std::ranges::find(kept, slot) != kept.end() || record->working_slot.load() == slot ||
+        table.slots[slot].refs.load() < 2 || !table.holds(*record, slot))
+      continue;
+    table.drop_slot(core_.host.self(), *record, slot);
+    left_.push_back(file->position_);
+  }
+}
+
+void DescriptorTable::exec_failed() {
+  HostTable& table = core_.host.table();
+  ProcessRecord* const record = core_.host.known_record();
+  if (record == nullptr) return;
+  const Guard guard(lock_);
+  for (const std::uint64_t position : std::exchange(left_, {}))
+    if (const std::uint32_t slot = table.slot_at(position); slot != 0) table.hold(*record, slot);
 }
 
 void DescriptorTable::release_all() {

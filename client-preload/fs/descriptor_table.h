@@ -52,6 +52,8 @@ class DescriptorTable {
   void forked();    // in the child, locked
   void hold_all();  // locked: this process's record takes what the table knows
   void release_all();
+  void before_exec();
+  void exec_failed();
   Lock& lock() { return lock_; }
 
  private:
@@ -83,7 +85,8 @@ class DescriptorTable {
   // one that was just closed.
   std::vector<OpenFile*> all_;  // each owns itself (OpenFile::self_) until the table goes
   std::vector<OpenFile*> free_;
-  std::vector<OpenFile*> closing_;  // in use by another thread, or by a handler's caller
+  std::vector<OpenFile*> closing_;   // in use by another thread, or by a handler's caller
+  std::vector<std::uint64_t> left_;  // positions of slots given up for an exec
 };
 
 }  // namespace benchfs

@@ -111,6 +111,11 @@ class FileSystem {
   virtual void after_fork_parent(pid_t child) = 0;
   virtual void after_fork_child() = 0;
 
+  // Around exec: what is close-on-exec is closed by the kernel, unseen. If others share such an
+  // open file, and with it a lock, their last close must be the last one.
+  virtual void before_exec() = 0;
+  virtual void exec_failed() = 0;
+
   // Numbers for tests and `benchfs status`: requests this process sent.
   virtual std::uint64_t requests_sent() const = 0;
 

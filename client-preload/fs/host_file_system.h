@@ -65,6 +65,8 @@ class HostFileSystem final : public FileSystem {
   void before_fork() override;
   void after_fork_parent(pid_t child) override;
   void after_fork_child() override;
+  void before_exec() override;
+  void exec_failed() override;
 
  private:
   Result<wire::Attributes> attributes_of(const Path& path, bool follow);

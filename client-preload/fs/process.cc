@@ -41,4 +41,11 @@ void HostFileSystem::before_fork() { core_.before_fork(); }
 void HostFileSystem::after_fork_parent(pid_t child) { core_.after_fork_parent(child); }
 void HostFileSystem::after_fork_child() { core_.after_fork_child(); }
 
+void HostFileSystem::before_exec() {
+  if (core_.connected()) core_.descriptors.before_exec();
+}
+void HostFileSystem::exec_failed() {
+  if (core_.connected()) core_.descriptors.exec_failed();
+}
+
 }  // namespace benchfs

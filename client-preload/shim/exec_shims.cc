@@ -70,6 +70,19 @@ Result<Fd> copy_to_memory(File& file, const char* name) {
   }
 }
 
+// Every exec of the kernel's goes through here.
+template <class Exec>
+auto leaving(Exec exec) {
+  FileSystem* const fs = active();
+  if (fs == nullptr) return exec();
+  fs->before_exec();
+  const auto result = exec();
+  const int error = errno;
+  fs->exec_failed();
+  errno = error;
+  return result;
+}
+
 // Returns only if it failed. `name` is what a script's interpreter is told to open.
 Status run(File& file, const char* name, char* const arguments[], char* const environment[]) {
   if (file.is_directory()) return Error(EACCES);
@@ -93,8 +106,10 @@ Status run(File& file, const char* name, char* const arguments[], char* const en
   }
   if (!head.starts_with("\177ELF")) return Error(ENOEXEC);
   TRY(const Fd memory, copy_to_memory(file, name));
-  const long result = sys::call(SYS_execveat, memory.get(), sys::pointer(""),
-                                sys::pointer(arguments), sys::pointer(environment), AT_EMPTY_PATH);
+  const long result = leaving([&] {
+    return sys::call(SYS_execveat, memory.get(), sys::pointer(""), sys::pointer(arguments),
+                     sys::pointer(environment), AT_EMPTY_PATH);
+  });
   return Error(static_cast<int>(-result));
 }
 
@@ -193,9 +208,10 @@ int benchfs::shim::run_by_path(const char* name, char* const arguments[],
 BENCHFS_EXPORTS_BEGIN
 
 int execve(const char* name, char* const arguments[], char* const environment[]) {
-  return run_at(
-      AT_FDCWD, name, Links::follow, arguments, environment,
-      [&](int, const char* elsewhere) { return LIBC(execve)(elsewhere, arguments, environment); });
+  return run_at(AT_FDCWD, name, Links::follow, arguments, environment,
+                [&](int, const char* elsewhere) {
+                  return leaving([&] { return LIBC(execve)(elsewhere, arguments, environment); });
+                });
 }
 
 int execv(const char* name, char* const arguments[]) { return execve(name, arguments, environ); }
@@ -240,7 +256,7 @@ int fexecve(int fd, char* const arguments[], char* const environment[]) {
         const std::string name = "/dev/fd/" + std::to_string(fd);
         return run(file, name.c_str(), arguments, environment);
       },
-      [&] { return LIBC(fexecve)(fd, arguments, environment); });
+      [&] { return leaving([&] { return LIBC(fexecve)(fd, arguments, environment); }); });
 }
 
 int execveat(int dirfd, const char* name, char* const arguments[], char* const environment[],
@@ -249,7 +265,9 @@ int execveat(int dirfd, const char* name, char* const arguments[], char* const e
     return fexecve(dirfd, arguments, environment);
   return run_at(dirfd, name, (flags & AT_SYMLINK_NOFOLLOW) != 0 ? Links::keep : Links::follow,
                 arguments, environment, [&](int directory, const char* elsewhere) {
-                  return LIBC(execveat)(directory, elsewhere, arguments, environment, flags);
+                  return leaving([&] {
+                    return LIBC(execveat)(directory, elsewhere, arguments, environment, flags);
+                  });
                 });
 }
 

@@ -2,6 +2,7 @@
    and threads. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -251,6 +252,33 @@ static void whole_files(void) {
   close(a);
 }
 
+/* A program that the child becomes has not the file open: the parent's close is the last. */
+static void close_on_exec(void) {
+  int to[2], from[2];
+  if (pipe(to) != 0 || pipe(from) != 0) exit(1);
+  const int fd = open("f", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  SHOW(flock(fd, LOCK_EX));
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    SHOW(execl("./f", "f", NULL)); /* fails: nothing is lost */
+    SHOW(flock(fd, LOCK_EX | LOCK_NB));
+    dup2(to[0], STDIN_FILENO);
+    dup2(from[1], STDOUT_FILENO);
+    close(to[0]), close(to[1]), close(from[0]), close(from[1]);
+    execl("/bin/cat", "cat", "-u", NULL);
+    _exit(1);
+  }
+  char byte = 'x';
+  SHOW(write(to[1], &byte, 1));
+  SHOW(read(from[0], &byte, 1));
+  in_child(try_flock);
+  close(fd);
+  in_child(try_flock);
+  close(to[0]), close(to[1]), close(from[0]), close(from[1]);
+  waitpid(child, NULL, 0);
+}
+
 static void descriptions(void) {
   const int a = open_file(), b = open_file();
   SHOW(set_ofd(a, F_WRLCK, 4, 4));
@@ -447,6 +475,40 @@ static void threads(void) {
   close(fd);
 }
 
+/* Who always locks in one order never waits in a circle, and what is locked stays one's own. */
+static int in_order(int fd) {
+  const int other = open("g", O_RDWR | O_CREAT, 0644);
+  unsigned seed = (unsigned)getpid();
+  for (int round = 0; round < 60; ++round) {
+    const int first = rand_r(&seed) % 6, count = 1 + rand_r(&seed) % 3;
+    for (int i = first; i < first + count; ++i)
+      if (set_waiting(i % 2 ? other : fd, F_WRLCK, 100 + i, 1) != 0)
+        return errno == EDEADLK ? 2 : 1;
+    for (int i = first; i < first + count; ++i) {
+      int mine = getpid(), seen = 0;
+      const int where = i % 2 ? other : fd;
+      if (pwrite(where, &mine, sizeof mine, i * 4) != sizeof mine) return 1;
+      sched_yield();
+      if (pread(where, &seen, sizeof seen, i * 4) != sizeof seen || seen != mine) return 3;
+    }
+    for (int i = first; i < first + count; ++i)
+      if (set(i % 2 ? other : fd, F_UNLCK, 100 + i, 1) != 0) return 1;
+  }
+  return 0;
+}
+static void ordered(void) {
+  fflush(stdout);
+  pid_t children[4];
+  for (int i = 0; i < 4; ++i)
+    if ((children[i] = fork()) == 0) _exit(in_order(open_file()));
+  for (int i = 0; i < 4; ++i) {
+    int status = 0;
+    waitpid(children[i], &status, 0);
+    SHOW(WEXITSTATUS(status));
+  }
+  unlink("g");
+}
+
 static int count_up(int fd) {
   const int by_flock = strcmp(getenv("COUNT_BY"), "flock") == 0;
   for (int i = 0; i < 100; ++i) {
@@ -490,6 +552,7 @@ int main(int count, char** arguments) {
   errors();
   processes(self);
   whole_files();
+  close_on_exec();
   descriptions();
   sections();
   const int fd = open_file();
@@ -502,6 +565,7 @@ int main(int count, char** arguments) {
   deadlock();
   deaths();
   threads();
+  ordered();
   counter("flock");
   counter("fcntl");
   return 0;
