@@ -25,7 +25,6 @@ Result<Name> resolve(Core& core, const Path& path) {
   name.text = last.substr(0, last.find_last_not_of('/') + 1);
   if (name.text == "." || name.text == "..") return Error(EBUSY);
   if (name.text.empty()) return Error(ENOENT);
-  if (name.text.size() > wire::name_bytes_max) return Error(ENAMETOOLONG);
   return name;
 }
 
@@ -47,8 +46,13 @@ Status HostFileSystem::make_directory(const Path& path, mode_t mode) {
 Status HostFileSystem::remove_directory(const Path& path) {
   TRY_OK(core_.ready());
   PathWalk walk(core_, path);
-  TRY([[maybe_unused]] const auto done, walk.run(wire::RemoveDirectory{}, 0));
-  return Done{};
+  const auto done = walk.run(wire::RemoveDirectory{}, 0);
+  if (done.ok()) return Done{};
+  // Another rank sees of a path that ends in ".." only the directory it leads to.
+  const std::string_view text = path.text;
+  const std::string_view last = text.substr(0, text.find_last_not_of('/') + 1);
+  const bool is_above = last == ".." || last.ends_with("/..");
+  return is_above && done.error().code() == EBUSY ? Error(ENOTEMPTY) : done.error();
 }
 
 Status HostFileSystem::unlink(const Path& path) {
@@ -60,12 +64,21 @@ Status HostFileSystem::unlink(const Path& path) {
 
 Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) {
   TRY_OK(core_.ready());
-  if (is_start(from) || is_start(to)) return Error(EBUSY);
-  TRY(const Name source, resolve(core_, from));
-  const auto resolved = resolve(core_, to);
-  if (!resolved.ok() && resolved.error().code() == EBUSY && (flags & RENAME_NOREPLACE) != 0)
-    return Error(EEXIST);  // "." and ".." do exist
-  TRY(const Name target, resolved);
+  // Both directories are looked up before "." and ".." are refused.
+  const auto name_of = [&](const Path& path) -> Result<Name> {
+    if (is_start(path)) return Error(EBUSY);
+    return resolve(core_, path);
+  };
+  const auto is_refused = [](const Result<Name>& name) {
+    return !name.ok() && name.error().code() == EBUSY;
+  };
+  const auto from_name = name_of(from);
+  if (!from_name.ok() && !is_refused(from_name)) return from_name.error();
+  const auto to_name = name_of(to);
+  if (!to_name.ok() && !is_refused(to_name)) return to_name.error();
+  TRY(const Name source, from_name);
+  if (is_refused(to_name) && (flags & RENAME_NOREPLACE) != 0) return Error(EEXIST);
+  TRY(const Name target, to_name);
   const wire::Rename message{.from_directory = source.directory,
                              .to_directory = target.directory,
                              .from_bytes = static_cast<std::uint32_t>(source.text.size()),

@@ -8,6 +8,8 @@
 
 #include <climits>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 #include "client-preload/shim/libc.h"
 #include "client-preload/shim/route.h"
@@ -40,11 +42,30 @@ int fail(int error) {
   return -1;
 }
 
+bool is_there(int dirfd, const std::string& name, int flags) {
+  struct stat status {};
+  return ::fstatat(dirfd, name.c_str(), &status, flags) == 0;
+}
+
+// The directory that the last component of a name is in; false, with errno: there is none.
+bool has_parent(int dirfd, std::string_view name) {
+  if (name.empty()) {
+    errno = ENOENT;
+    return false;
+  }
+  std::size_t end = name.find_last_not_of('/');
+  if (end == std::string_view::npos) return true;  // the root
+  end = name.find_last_of('/', end);
+  return is_there(dirfd, end == std::string_view::npos ? "." : std::string(name.substr(0, end + 1)),
+                  0);
+}
+
 // Two names. One in the mount and one outside, or two that leave it, are on different filesystems
-// as far as we can tell; mv(1) copies then.
-template <class Ours, class Libc>
-int route_both(int from_dirfd, const char* from, int to_dirfd, const char* to, Ours ours,
-               Libc libc) {
+// as far as we can tell; mv(1) copies then. Linux looks both names up before it says so: `missing`
+// returns whether that failed, with errno.
+template <class Missing, class Ours, class Libc>
+int route_both(int from_dirfd, const char* from, int to_dirfd, const char* to, Missing missing,
+               Ours ours, Libc libc) {
   if (FileSystem* fs = active()) {
     const auto source = locate(*fs, from_dirfd, from, Links::keep);
     const auto target = locate(*fs, to_dirfd, to, Links::keep);
@@ -52,9 +73,9 @@ int route_both(int from_dirfd, const char* from, int to_dirfd, const char* to, O
       const Status status = ours(*fs, *source, *target);
       return !status.ok() && status.error().code() == left_mount ? fail(EXDEV) : to_c(status);
     }
-    // A null or empty name is libc's to complain about.
-    if ((source || target) && from != nullptr && to != nullptr && *from != '\0' && *to != '\0')
-      return fail(EXDEV);
+    // A null name is libc's to complain about.
+    if ((source || target) && from != nullptr && to != nullptr)
+      return missing() ? -1 : fail(EXDEV);
   }
   return libc();
 }
@@ -64,6 +85,7 @@ int rename_at(int from_dirfd, const char* from, int to_dirfd, const char* to, un
               Libc libc) {
   return route_both(
       from_dirfd, from, to_dirfd, to,
+      [&] { return !has_parent(from_dirfd, from) || !has_parent(to_dirfd, to); },
       [&](FileSystem& fs, const Path& source, const Path& target) {
         return fs.rename(source, target, flags);
       },
@@ -83,6 +105,14 @@ int link_at(int from_dirfd, const char* from, int to_dirfd, const char* to, int 
   }
   return route_both(
       from_dirfd, from, to_dirfd, to,
+      [&] {
+        const bool follow = (flags & AT_SYMLINK_FOLLOW) != 0;
+        if (!is_there(from_dirfd, from, follow ? 0 : AT_SYMLINK_NOFOLLOW)) return true;
+        if (!has_parent(to_dirfd, to)) return true;
+        if (!is_there(to_dirfd, to, AT_SYMLINK_NOFOLLOW)) return false;
+        errno = EEXIST;
+        return true;
+      },
       [&](FileSystem& fs, const Path& source, const Path& target) -> Status {
         if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) != 0) return Error(EINVAL);
         return fs.link(source, target, (flags & AT_SYMLINK_FOLLOW) != 0);

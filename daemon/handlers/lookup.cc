@@ -25,7 +25,8 @@ Task<Answer> handle_resolve(Server& server, const Caller& caller, wire::Resolve 
   Arrival arrival = co_await arrive(server, caller, request.where, tail, true);
   if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
   const Walked& walked = std::get<Walked>(arrival);
-  if (walked.directory == nullptr) co_return Answer(Error(walked.ended_in_dots ? EBUSY : ENOENT));
+  // The path ended in dots, perhaps at another rank, where only the way to here was left of it.
+  if (walked.directory == nullptr) co_return Answer(Error(EBUSY));
   const auto path = wire::text(tail, 0, request.where.path_bytes);
   const auto consumed = static_cast<std::uint32_t>(walked.name.data() - path->data());
   co_return Answer(

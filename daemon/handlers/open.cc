@@ -15,7 +15,7 @@ int wanted(std::uint32_t flags) {
   if ((flags & O_PATH) != 0) return 0;
   switch (flags & O_ACCMODE) {
     case O_RDONLY:
-      return R_OK;
+      return (flags & O_TRUNC) != 0 ? R_OK | W_OK : R_OK;
     case O_WRONLY:
       return W_OK;
     default:

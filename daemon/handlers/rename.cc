@@ -71,10 +71,21 @@ Status may_rename(const Renaming& r, Entry source, Entry target) {
   if (source.type != S_IFDIR && (source_slash || (target_slash && !r.exchanges())))
     return Error(ENOTDIR);
   if (target.inode == source.inode) return Error(EALREADY);
-  if (target.inode == 0 || r.exchanges()) return Done{};
-  if (source.type == S_IFDIR && target.type != S_IFDIR) return Error(ENOTDIR);
-  if (source.type != S_IFDIR && target.type == S_IFDIR) return Error(EISDIR);
   return Done{};
+}
+
+// A directory and something else would take each other's place. Linux looks first whether one lies
+// in the other.
+Task<Error> types_differ(Server& server, const Renaming& r, Entry source, Entry target) {
+  const bool is_directory = source.type == S_IFDIR;
+  if (r.changes_parent()) {
+    const std::uint64_t start = is_directory ? r.to.directory : r.from.directory;
+    const std::uint64_t above = is_directory ? source.inode : target.inode;
+    const auto inside = co_await below(server, start, above);
+    if (!inside.ok()) co_return inside.error();
+    if (*inside) co_return Error(is_directory ? EINVAL : ENOTEMPTY);
+  }
+  co_return Error(is_directory ? ENOTDIR : EISDIR);
 }
 
 // No directory may come to lie below itself.
@@ -145,6 +156,14 @@ Task<Status> look_at_target(Server& server, Renaming& r) {
   co_return Done{};
 }
 
+// Why the names must not change, unless the first reason is that the target's is taken.
+Task<Error> unless_taken(Server& server, Renaming& r, Error error) {
+  if ((r.flags & RENAME_NOREPLACE) == 0 || r.target.has_value()) co_return error;
+  const Status looked = co_await look_at_target(server, r);
+  if (!looked.ok()) co_return looked.error();
+  co_return r.target->inode != 0 ? Error(EEXIST) : error;
+}
+
 // One attempt. EAGAIN: something had changed, look again.
 Task<Status> attempt(Server& server, Renaming& r) {
   if (home_rank(r.to.directory) == server.topology.rank) {
@@ -160,7 +179,10 @@ Task<Status> attempt(Server& server, Renaming& r) {
   const Entry source = *read;
   const Entry target = r.target.value_or(Entry{.inode = 0, .type = 0});  // a guess: mostly so
   const Status allowed = may_rename(r, source, target);
-  if (!allowed.ok()) co_return allowed.error();
+  if (!allowed.ok() && source.inode == 0) co_return allowed.error();
+  if (!allowed.ok()) co_return co_await unless_taken(server, r, allowed.error());
+  if (target.inode != 0 && !r.exchanges() && (source.type == S_IFDIR) != (target.type == S_IFDIR))
+    co_return co_await types_differ(server, r, source, target);
   const bool moves_directory = source.type == S_IFDIR || (r.exchanges() && target.type == S_IFDIR);
   if (moves_directory && r.changes_parent()) {
     if (!r.ticket.has_value()) {
@@ -170,7 +192,7 @@ Task<Status> attempt(Server& server, Renaming& r) {
       co_return Error(EAGAIN);  // what the names hold may have changed meanwhile
     }
     const Status fits = co_await may_move(server, r, source, target);
-    if (!fits.ok()) co_return fits.error();
+    if (!fits.ok()) co_return co_await unless_taken(server, r, fits.error());
   }
   Transaction change;
   change.kind = kind_of(r, source, target);
@@ -194,8 +216,8 @@ Status check_names(const Server& server, const wire::Rename& request, std::strin
   for (const std::string_view name : {from, to}) {
     if (name.empty() || name == "." || name == "..") return Error(EBUSY);
     if (name.find('/') != std::string_view::npos) return Error(EINVAL);
-    if (name.size() > wire::name_bytes_max) return Error(ENAMETOOLONG);
   }
+  if (from.size() > wire::name_bytes_max) return Error(ENAMETOOLONG);
   constexpr std::uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE;
   if ((request.flags & ~known) != 0 || request.flags == known) return Error(EINVAL);
   return Done{};
@@ -215,6 +237,11 @@ Task<Answer> handle_rename(Server& server, const Caller& caller, wire::Rename re
   renaming.flags = request.flags;
   renaming.slashes = request.slashes;
   renaming.uid = caller.uid;
+  if (to_name->size() > wire::name_bytes_max) {  // the source is looked up before it
+    const auto source = co_await read_entry(server, renaming.from);
+    if (!source.ok()) co_return Answer(source.error());
+    co_return Answer(Error(source->inode == 0 ? ENOENT : ENAMETOOLONG));
+  }
   Status done = co_await attempt(server, renaming);
   while (!done.ok() && done.error().code() == EAGAIN) done = co_await attempt(server, renaming);
   if (renaming.ticket.has_value()) server.rename_ticket.give(*renaming.ticket);

@@ -77,6 +77,8 @@ TEST_P(Names, RenamesDirectoriesButNotIntoThemselves) {
   EXPECT_EQ(cluster_.stat("a/b").error(), Error(ENOENT));
   EXPECT_EQ(cluster_.rename("a", "e/c/f"), ENOTDIR);
   EXPECT_EQ(cluster_.rename("e/c/f", "a"), EISDIR);
+  EXPECT_EQ(cluster_.rename("e", "e/c/f"), EINVAL);  // whatever is in the way
+  EXPECT_EQ(cluster_.rename("e/c/f", "e"), ENOTEMPTY);
 }
 
 TEST_P(Names, SymlinksAndHardLinks) {
