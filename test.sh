@@ -1,19 +1,20 @@
 #!/bin/bash
 # Builds BenchFS and runs its tests; the last line is the sum: "N passed, N failed[, N skipped]".
 #   ./test.sh                                        all parts
-#   ./test.sh [unit|preload|cluster|slurm|asan]...   these parts only; asan: unit, preload, cluster in a
-#                                                    sanitizer build, which takes as long again
+#   ./test.sh [unit|preload|cluster|model|slurm|asan]...   these parts only; asan: unit, preload,
+#                                cluster in a sanitizer build, which takes as long again
 # Each part has a time limit. A part that is missing, crashes or does not end counts as failed.
 set -uo pipefail
 cd "$(dirname "$0")"
 
 budget_s=1440  # for everything
+[ "${BENCHFS_TEST_FULL:-0}" != 1 ] || budget_s=14400  # long runs, with new seeds
 parts=("$@")
-[ $# -gt 0 ] || parts=(unit preload cluster slurm asan)
+[ $# -gt 0 ] || parts=(unit preload cluster model slurm asan)
 for part in "${parts[@]}"; do
   case $part in
-    unit | preload | cluster | slurm | asan) ;;
-    *) echo "test.sh: '$part' is no part: unit, preload, cluster, slurm, asan" >&2; exit 2 ;;
+    unit | preload | cluster | model | slurm | asan) ;;
+    *) echo "test.sh: '$part' is no part: unit, preload, cluster, model, slurm, asan" >&2; exit 2 ;;
   esac
 done
 
@@ -128,11 +129,12 @@ export out
 
 timeout 900 scripts/install-deps.sh || { fail "scripts/install-deps.sh"; finish; }
 
-if wants unit || wants preload || wants cluster || wants slurm; then
+if wants unit || wants preload || wants cluster || wants model || wants slurm; then
   if build release build 840; then
     wants unit && run_part unit 180 bash -c 'unit_tests build'
     wants preload && run_script preload build 300 preload
     wants cluster && run_script cluster build 270 cluster
+    wants model && run_script model build $([ "${BENCHFS_TEST_FULL:-0}" = 1 ] && echo 7200 || echo 120) model
     wants slurm && run_script slurm build 300 slurm
   fi
 fi

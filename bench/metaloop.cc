@@ -2,10 +2,14 @@
 // system its directory is on, a preloaded one included.
 //
 //   benchfs_metaloop run DIRECTORY PROCESSES FILES    create, stat, unlink; rates as JSON
+//   benchfs_metaloop names DIRECTORY PROCESSES FILES BYTES own|shared
+//       create and write BYTES, stat, open and read, list with attributes, rename, unlink; each
+//       process in a directory of its own or all in one
 //   benchfs_metaloop hold DIRECTORY PROCESSES         open one file each, hold until input ends
 //
-// Each process works in a directory of its own. The phases are separated by barriers, and a rate
-// is all files over the time from the first process's begin to the last one's end.
+// The phases are separated by barriers, and a rate is all files over the time from the first
+// process's begin to the last one's end.
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,7 +35,16 @@ namespace {
 
 constexpr unsigned long processes_max = 1024;
 constexpr unsigned long files_max = 10'000'000;
-constexpr std::array phase_names{"create", "stat", "unlink"};
+constexpr unsigned long bytes_max = 1 << 20;
+constexpr std::array phase_names{"create", "stat", "open", "list", "rename", "unlink"};
+enum Phase : std::size_t {
+  phase_create,
+  phase_stat,
+  phase_open,
+  phase_list,
+  phase_rename,
+  phase_unlink
+};
 
 // In memory that all processes share.
 struct Shared {
@@ -46,7 +59,11 @@ struct Shared {
 struct Job {
   std::string directory;
   unsigned long process;
+  unsigned long processes;
   unsigned long files;
+  unsigned long bytes;
+  bool all_phases;
+  bool shared_directory;
   Shared* shared;
 };
 
@@ -56,7 +73,7 @@ struct Job {
 }
 
 template <class Operation>
-void run_phase(const Job& job, std::size_t phase, Operation operation) {
+void run_phase(const Job& job, Phase phase, Operation operation) {
   auto& times = job.shared->times[job.process];
   pthread_barrier_wait(&job.shared->barrier);
   clock_gettime(CLOCK_MONOTONIC, &times.begin[phase]);
@@ -65,31 +82,76 @@ void run_phase(const Job& job, std::size_t phase, Operation operation) {
 }
 
 // Into `name`, which keeps its memory: the loop measures the file system, not the allocator.
-void name_file(std::string& name, const Job& job, unsigned long file) {
-  std::array<char, 32> leaf;
-  std::snprintf(leaf.data(), leaf.size(), "/file.%08lu", file);
+void name_file(std::string& name, const Job& job, const char* kind, unsigned long file) {
+  std::array<char, 48> leaf;
+  if (job.shared_directory)
+    std::snprintf(leaf.data(), leaf.size(), "/%s.%lu.%08lu", kind, job.process, file);
+  else
+    std::snprintf(leaf.data(), leaf.size(), "/%s.%08lu", kind, file);
   name.assign(job.directory).append(leaf.data());
 }
 
+// What `ls -l` asks for: every name, and its attributes.
+void list_directory(const Job& job) {
+  DIR* const listing = opendir(job.directory.c_str());
+  if (listing == nullptr) fail("opendir", job.directory);
+  unsigned long seen = 0;
+  while (const dirent* entry = readdir(listing)) {
+    struct stat status;
+    if (fstatat(dirfd(listing), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+      fail("stat", entry->d_name);
+    if (S_ISREG(status.st_mode)) ++seen;
+  }
+  closedir(listing);
+  if (seen != job.files * (job.shared_directory ? job.processes : 1)) {
+    errno = ENOENT;
+    fail("list", job.directory);
+  }
+}
+
 void run_phases(const Job& job) {
-  std::string name;
-  if (mkdir(job.directory.c_str(), 0755) != 0) fail("mkdir", job.directory);
-  run_phase(job, 0, [&](unsigned long file) {
-    name_file(name, job, file);
+  std::string name, other;
+  std::vector<char> content(job.bytes, 'x');
+  if (!job.shared_directory && mkdir(job.directory.c_str(), 0755) != 0)
+    fail("mkdir", job.directory);
+  run_phase(job, phase_create, [&](unsigned long file) {
+    name_file(name, job, "file", file);
     const int fd = open(name.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0644);
     if (fd < 0) fail("create", name);
+    if (job.bytes > 0 &&
+        write(fd, content.data(), content.size()) != static_cast<ssize_t>(content.size()))
+      fail("write", name);
     if (close(fd) != 0) fail("close", name);
   });
-  run_phase(job, 1, [&](unsigned long file) {
-    name_file(name, job, file);
+  run_phase(job, phase_stat, [&](unsigned long file) {
+    name_file(name, job, "file", file);
     struct stat status;
     if (stat(name.c_str(), &status) != 0) fail("stat", name);
   });
-  run_phase(job, 2, [&](unsigned long file) {
-    name_file(name, job, file);
+  if (job.all_phases) {
+    run_phase(job, phase_open, [&](unsigned long file) {
+      name_file(name, job, "file", file);
+      const int fd = open(name.c_str(), O_RDONLY);
+      if (fd < 0) fail("open", name);
+      if (job.bytes > 0 &&
+          read(fd, content.data(), content.size()) != static_cast<ssize_t>(content.size()))
+        fail("read", name);
+      if (close(fd) != 0) fail("close", name);
+    });
+    run_phase(job, phase_list, [&](unsigned long file) {
+      if (file == 0) list_directory(job);
+    });
+    run_phase(job, phase_rename, [&](unsigned long file) {
+      name_file(name, job, "file", file);
+      name_file(other, job, "moved", file);
+      if (rename(name.c_str(), other.c_str()) != 0) fail("rename", name);
+    });
+  }
+  run_phase(job, phase_unlink, [&](unsigned long file) {
+    name_file(name, job, job.all_phases ? "moved" : "file", file);
     if (unlink(name.c_str()) != 0) fail("unlink", name);
   });
-  if (rmdir(job.directory.c_str()) != 0) fail("rmdir", job.directory);
+  if (!job.shared_directory && rmdir(job.directory.c_str()) != 0) fail("rmdir", job.directory);
 }
 
 // Has a file open, one byte written, until the parent ends it.
@@ -101,12 +163,13 @@ void hold_file(const Job& job) {
   for (;;) pause();
 }
 
-unsigned long number(const char* text, unsigned long max) {
+unsigned long number(const char* text, unsigned long min, unsigned long max) {
   char* end = nullptr;
   errno = 0;
   const unsigned long value = std::strtoul(text, &end, 10);
-  if (errno != 0 || end == text || *end != '\0' || value < 1 || value > max) {
-    std::fprintf(stderr, "benchfs_metaloop: %s: expected a number from 1 to %lu\n", text, max);
+  if (errno != 0 || end == text || *end != '\0' || value < min || value > max) {
+    std::fprintf(stderr, "benchfs_metaloop: %s: expected a number from %lu to %lu\n", text, min,
+                 max);
     std::exit(2);
   }
   return value;
@@ -144,16 +207,20 @@ bool await_children(std::vector<pid_t>& children) {
   return true;
 }
 
-void print_rates(const Shared& shared, unsigned long processes, unsigned long files) {
-  std::printf("{\"processes\": %lu, \"files\": %lu", processes, files);
+void print_rates(const Shared& shared, const Job& job) {
+  std::printf("{\"processes\": %lu, \"files\": %lu", job.processes, job.files);
   for (std::size_t phase = 0; phase < phase_names.size(); ++phase) {
     double begin = seconds(shared.times[0].begin[phase]);
     double end = seconds(shared.times[0].end[phase]);
-    for (unsigned long i = 1; i < processes; ++i) {
+    if (end == 0) continue;
+    for (unsigned long i = 1; i < job.processes; ++i) {
       begin = std::min(begin, seconds(shared.times[i].begin[phase]));
       end = std::max(end, seconds(shared.times[i].end[phase]));
     }
-    const double rate = static_cast<double>(processes * files) / std::max(end - begin, 1e-9);
+    // In one directory each lists the files of all.
+    const unsigned long each =
+        job.files * (phase == phase_list && job.shared_directory ? job.processes : 1);
+    const double rate = static_cast<double>(job.processes * each) / std::max(end - begin, 1e-9);
     std::printf(", \"%s\": %.1f", phase_names[phase], rate);
   }
   std::printf("}\n");
@@ -164,15 +231,26 @@ void print_rates(const Shared& shared, unsigned long processes, unsigned long fi
 int main(int argc, char** argv) {
   const std::string_view mode = argc > 1 ? argv[1] : "";
   const bool holding = mode == "hold" && argc == 4;
-  if (!holding && !(mode == "run" && argc == 5)) {
+  const bool naming = mode == "names" && argc == 7;
+  const std::string_view place = naming ? argv[6] : "own";
+  if ((!holding && !naming && !(mode == "run" && argc == 5)) ||
+      (place != "own" && place != "shared")) {
     std::fprintf(stderr,
                  "usage: benchfs_metaloop run DIRECTORY PROCESSES FILES\n"
+                 "       benchfs_metaloop names DIRECTORY PROCESSES FILES BYTES own|shared\n"
                  "       benchfs_metaloop hold DIRECTORY PROCESSES\n");
     return 2;
   }
   const std::string directory = argv[2];
-  const unsigned long processes = number(argv[3], processes_max);
-  const unsigned long files = holding ? 1 : number(argv[4], files_max);
+  Job plan{.directory = directory,
+           .process = 0,
+           .processes = number(argv[3], 1, processes_max),
+           .files = holding ? 1 : number(argv[4], 1, files_max),
+           .bytes = naming ? number(argv[5], 0, bytes_max) : 0,
+           .all_phases = naming,
+           .shared_directory = place == "shared",
+           .shared = nullptr};
+  const unsigned long processes = plan.processes;
 
   void* const memory =
       mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -198,10 +276,10 @@ int main(int argc, char** argv) {
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       if (getppid() != self) _exit(1);
-      const Job job{.directory = directory + "/process." + std::to_string(i),
-                    .process = i,
-                    .files = files,
-                    .shared = shared};
+      Job job = plan;
+      job.process = i;
+      job.shared = shared;
+      if (!job.shared_directory) job.directory += "/process." + std::to_string(i);
       if (holding)
         hold_file(job);
       else
@@ -212,7 +290,7 @@ int main(int argc, char** argv) {
   }
   if (!holding) {
     if (!await_children(children)) return 1;
-    print_rates(*shared, processes, files);
+    print_rates(*shared, plan);
     return 0;
   }
   // A child that failed has said why and would leave the others at the barrier.
