@@ -293,6 +293,11 @@ int probe(const Options& options) {
   char byte = 0;
   features.path = handle >= 0 && ::read(handle, &byte, 1) < 0 && errno == EBADF;
   if (handle >= 0) ::close(handle);
+  if (::symlink("probe.a", name("probe.l").c_str()) != 0) fail("symlink");
+  const int link = ::open(name("probe.l").c_str(), O_PATH | O_NOFOLLOW);
+  features.path = features.path && link >= 0;
+  if (link >= 0) ::close(link);
+  ::unlink(name("probe.l").c_str());
   const timespec times[2] = {{.tv_sec = 1'000'000'000, .tv_nsec = 0},
                              {.tv_sec = 1'000'000'000, .tv_nsec = 0}};
   if (::utimensat(AT_FDCWD, name("probe.a").c_str(), times, 0) != 0) fail("utimens");
