@@ -34,8 +34,13 @@ ViewName view_name(std::string_view name) {
   return out;
 }
 
-std::size_t HostView::entry_index(std::uint64_t directory, std::string_view name) {
-  return (name_hash(directory, name) >> 20 & (entry_slots / ways - 1)) * ways;
+// Ranks count alike; so that their inodes do not push out each other, each begins elsewhere.
+std::size_t HostView::inode_index(std::uint64_t number) {
+  return (number + home_rank(number) * std::uint64_t{0x9e3779b1}) & (inode_slots - 1);
+}
+
+std::size_t HostView::entry_index(std::uint64_t hash) {
+  return (hash >> 20 & (entry_slots / ways - 1)) * ways;
 }
 
 std::optional<ViewInode> HostView::inode(std::uint64_t number) const {
@@ -46,7 +51,7 @@ std::optional<ViewInode> HostView::inode(std::uint64_t number) const {
 
 std::optional<ViewEntry> HostView::entry(std::uint64_t directory, std::string_view name) const {
   const Key key(directory, name);
-  const ViewSlot* const set = &entries[entry_index(directory, name)];
+  const ViewSlot* const set = &entries[entry_index(name_hash(directory, name))];
   for (std::size_t i = 0; i < ways; ++i) {
     if (set[i].word(0) != directory) continue;
     const auto words = set[i].read();
@@ -57,10 +62,11 @@ std::optional<ViewEntry> HostView::entry(std::uint64_t directory, std::string_vi
   return {};
 }
 
-void HostView::publish(const ViewInode& inode) {
+const ViewSlot* HostView::publish(const ViewInode& inode) {
   ViewSlot& slot = inodes[inode_index(inode.inode)];
   const auto words = std::bit_cast<ViewSlot::Words>(inode);
   if (slot.read() != words) slot.write(words);
+  return &slot;
 }
 
 void HostView::forget(std::uint64_t number) {
@@ -68,15 +74,15 @@ void HostView::forget(std::uint64_t number) {
   if (slot.word(0) == number) slot.write({});
 }
 
-void HostView::publish(std::uint64_t directory, std::string_view name, std::uint64_t inode,
-                       std::uint32_t type) {
+const ViewSlot* HostView::publish(std::uint64_t directory, std::string_view name,
+                                  std::uint64_t inode, std::uint32_t type) {
   const Key key(directory, name);
   const ViewEntry entry{.directory = directory,
                         .inode = inode,
                         .type = static_cast<std::uint16_t>(type),
                         .name_bytes = key.name_bytes,
                         .name = key.name};
-  ViewSlot* const set = &entries[entry_index(directory, name)];
+  ViewSlot* const set = &entries[entry_index(name_hash(directory, name))];
   // Its own place, else an empty one, else that of a name that is missing. What exists goes only
   // for what exists: which of them depends on the inode, so that new files do not push out each
   // other.
@@ -95,13 +101,20 @@ void HostView::publish(std::uint64_t directory, std::string_view name, std::uint
   }
   const auto words = std::bit_cast<ViewSlot::Words>(entry);
   if (place != nullptr && place->read() != words) place->write(words);
+  return place;
 }
 
 void HostView::forget(std::uint64_t directory, std::string_view name) {
   const Key key(directory, name);
-  ViewSlot* const set = &entries[entry_index(directory, name)];
+  ViewSlot* const set = &entries[entry_index(name_hash(directory, name))];
   for (std::size_t i = 0; i < ways; ++i)
     if (key.is_of(std::bit_cast<ViewEntry>(*set[i].read()))) set[i].write({});
+}
+
+void HostView::forget_entry(std::uint64_t directory, std::uint64_t hash) {
+  ViewSlot* const set = &entries[entry_index(hash)];
+  for (std::size_t i = 0; i < ways; ++i)
+    if (set[i].word(0) == directory) set[i].write({});
 }
 
 }  // namespace benchfs

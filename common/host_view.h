@@ -1,5 +1,6 @@
 // HostView: what a server lets the clients of its host read without asking: attributes of inodes at
-// home at this rank, and what names in its directories lead to.
+// home at this rank, and what names in its directories lead to. LeasedView: the same of ranks on
+// other hosts, as far as those have leased it to this host.
 //
 // A cache in a memfd of fixed size that the rank alone writes and clients map read-only. Each slot
 // is one cache line under a sequence lock; whatever is missing, being written or too long is asked
@@ -12,6 +13,9 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+
+#include "common/placement.h"
+#include "common/sys.h"
 
 namespace benchfs {
 
@@ -89,16 +93,36 @@ struct HostView {
   std::optional<ViewInode> inode(std::uint64_t number) const;
   std::optional<ViewEntry> entry(std::uint64_t directory, std::string_view name) const;
 
-  // For the one writer.
-  void publish(const ViewInode& inode);
+  // For the one writer. publish() says in which slot it lies; null: there is no room.
+  const ViewSlot* publish(const ViewInode& inode);
   void forget(std::uint64_t number);
-  void publish(std::uint64_t directory, std::string_view name, std::uint64_t inode,
-               std::uint32_t type);
+  const ViewSlot* publish(std::uint64_t directory, std::string_view name, std::uint64_t inode,
+                          std::uint32_t type);
   void forget(std::uint64_t directory, std::string_view name);
+  // By the name's hash alone: others of the directory that share its set go too.
+  void forget_entry(std::uint64_t directory, std::uint64_t hash);
 
  private:
-  static std::size_t inode_index(std::uint64_t number) { return number & (inode_slots - 1); }
-  static std::size_t entry_index(std::uint64_t directory, std::string_view name);
+  static std::size_t inode_index(std::uint64_t number);
+  static std::size_t entry_index(std::uint64_t hash);
+};
+
+// Written by the leader of the host.
+struct LeasedView {
+  HostView view;
+  // By home rank, in CLOCK_MONOTONIC ns: what the view holds of that home may be used before this
+  // time. Until then the home lets no change be seen before this host has dropped its lease.
+  alignas(64) std::array<std::atomic<std::int64_t>, ranks_max> good_until;
+
+  // What `look(view)` finds (an optional) if it is good, as of some moment during the call.
+  template <class Look>
+  auto read(std::uint32_t home, Look look) const -> decltype(look(view)) {
+    const std::int64_t good = good_until[home].load(std::memory_order_acquire);
+    if (good == 0) return {};
+    auto found = look(view);
+    if (!found.has_value() || sys::now_ns(CLOCK_MONOTONIC_COARSE) >= good) return {};
+    return found;
+  }
 };
 
 }  // namespace benchfs

@@ -60,7 +60,7 @@ struct ClientHello {
 static_assert(wire::Struct<ClientHello> && sizeof(ClientHello) == 32);
 
 // With it, by SCM_RIGHTS, in this order: client region, control page, doorbell, chunk directory;
-// from the host's leader also host table, transfer pool, placeholder directory.
+// view; from the host's leader also host table, transfer pool, placeholder directory, leased view.
 struct ServerHello {
   std::uint32_t magic;
   std::uint32_t version;
@@ -81,9 +81,9 @@ struct ServerHello {
 };
 static_assert(wire::Struct<ServerHello> && sizeof(ServerHello) == 80);
 // Region, control page, doorbell, chunk directory, view; from the leader also host table, pool,
-// placeholder.
+// placeholder, leased view.
 inline constexpr std::size_t hello_descriptors = 5;
-inline constexpr std::size_t hello_descriptors_max = 8;
+inline constexpr std::size_t hello_descriptors_max = 9;
 
 // The transfer pool: 1 MiB buffers that cross to other hosts without another copy. A client takes
 // one by writing its ProcessId into the owner word; a dead owner's buffer may be taken.

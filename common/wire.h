@@ -21,7 +21,7 @@ namespace benchfs::wire {
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr std::uint32_t version = 2;
+inline constexpr std::uint32_t version = 3;
 inline constexpr std::size_t name_bytes_max = 255;
 inline constexpr std::size_t path_bytes_max = 4095;
 inline constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 62;
@@ -67,12 +67,13 @@ enum class Op : std::uint16_t {
   outcome = 62,        // what was decided? Asked by who agreed and heard nothing
   rename_ticket = 63,  // rank 0 lets one directory at a time move to another parent
   // locks of files
-  lock = 90,           // set, test, release, withdraw
-  end_lock_wait = 91,  // by clients, at the server of their host that said "queued"
-  await_lock = 92,     // by that server, at the home: answered when the lock is granted
-  lock_owner = 93,     // by a home, at the owner's host: does it live, what does it wait for?
-  lock_blockers = 94,  // at a home: who keeps a wait from its lock?
-  held_locks = 95,     // by a restarted home, at each host's leader
+  lock = 90,            // set, test, release, withdraw
+  end_lock_wait = 91,   // by clients, at the server of their host that said "queued"
+  await_lock = 92,      // by that server, at the home: answered when the lock is granted
+  lock_owner = 93,      // by a home, at the owner's host: does it live, what does it wait for?
+  lock_blockers = 94,   // at a home: who keeps a wait from its lock?
+  held_locks = 95,      // by a restarted home, at each host's leader
+  recall_leases = 104,  // see lease_messages.h
   // benchfs fsck, at each rank
   check_state = 120,
   check_inodes = 121,
@@ -94,6 +95,7 @@ struct Envelope {
 
 enum Flag : std::uint16_t {
   redirected = 1,  // reply: the body is a Redirect and perhaps a symlink's target
+  leases = 2,      // request: may be given; reply: a list of them ends the body (lease_messages.h)
 };
 
 template <class M>
@@ -165,7 +167,7 @@ static_assert(Message<Stat>);
 struct OpenReply {
   Attributes attributes;
   std::uint64_t session;  // see Session below
-  std::uint32_t exact;    // 1: no other host has it open
+  std::uint32_t exact;    // 1: no other host writes it
   std::uint32_t created;
 };
 struct Open {

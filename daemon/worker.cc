@@ -83,6 +83,7 @@ class Worker {
   Mapping table_;
   Mapping pool_;
   Mapping view_;
+  Mapping leased_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<HostKeeper> keeper_;
@@ -132,7 +133,8 @@ Status Worker::make_tables(LocalChannel::HostDescriptors& host) {
     TRY(held_["host_table"], make_shared_memory("benchfs-host", sizeof(HostTable)));
     TRY(held_["transfer_pool"], make_shared_memory("benchfs-pool", pool_bytes));
     TRY(held_["placeholder"], make_placeholder(settings_.rank_dir));
-    for (const char* name : {"host_table", "transfer_pool", "placeholder"}) {
+    TRY(held_["leased_view"], make_shared_memory("benchfs-leases", sizeof(LeasedView)));
+    for (const char* name : {"host_table", "transfer_pool", "placeholder", "leased_view"}) {
       Fd copy(sys::fcntl(held_[name].get(), F_DUPFD_CLOEXEC, 0));
       if (!copy) return Error(EMFILE);
       TRY_OK(control_.send(control::Hold{{name, std::move(copy)}}));
@@ -144,6 +146,8 @@ Status Worker::make_tables(LocalChannel::HostDescriptors& host) {
   host = {.host_table = held_["host_table"].get(),
           .transfer_pool = held_["transfer_pool"].get(),
           .placeholder = held_["placeholder"].get()};
+  TRY(leased_, Mapping::map(held_["leased_view"].get(), sizeof(LeasedView)));
+  host.leased_view = held_["leased_view"].get();
   return Done{};
 }
 
@@ -212,6 +216,7 @@ Status Worker::serve() {
   if (server_->topology.is_leader()) {
     keeper_ = std::make_unique<HostKeeper>(*server_);
     loop_->add(*keeper_);
+    server_->held = std::make_unique<LeaseHolder>(leased_.at<LeasedView>(), start_.size);
   }
   parts.listener = std::move(held_["listener"]);
   TRY(parts.control, make_shared_memory("benchfs-control", sizeof(ControlPage)));
@@ -235,6 +240,8 @@ Status Worker::serve() {
   for (Peer& peer : start_.peers) addresses.push_back(std::move(peer.address));
   peers_->start(identity, std::move(addresses),
                 [this](PeerCall call) { loop_->spawn(server_->serve_peer(std::move(call))); });
+  if (journal_ != nullptr && journal_->records_recovered() != 0)
+    loop_->spawn(server_->recall_everything());
   loop_->watch(control_.fd(), EPOLLIN, [this](std::uint32_t) { on_control(); });
   return control_.send(control::Ready{"ucx"});
 }

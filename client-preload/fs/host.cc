@@ -13,7 +13,7 @@ namespace {
 
 // The order of ring.h.
 struct Descriptor {
-  enum { region, control, doorbell, chunks, view, table, pool, placeholder };
+  enum { region, control, doorbell, chunks, view, table, pool, placeholder, leased };
 };
 
 }  // namespace
@@ -87,6 +87,9 @@ Status Host::greet_locked(LocalServer& server) {
       TRY(table_mapping_, Mapping::map(fds[Descriptor::table].get(), sizeof(HostTable)));
       TRY(pool_mapping_, Mapping::map(fds[Descriptor::pool].get(), pool_bytes));
       if (table_mapping_.at<HostTable>().magic != HostTable::magic_value) return Error(EPROTO);
+      TRY(leased_mapping_, Mapping::map(fds[Descriptor::leased].get(), sizeof(LeasedView), false));
+      leased_ = &leased_mapping_.at<LeasedView>();
+      if (leased_->view.magic != HostView::magic_value) return Error(EPROTO);
       table_ = &table_mapping_.at<HostTable>();
       pool_ = &pool_mapping_.at<PoolHeader>();
     }
@@ -118,14 +121,6 @@ LocalServer* Host::local(std::uint32_t rank) {
   for (const auto& server : servers_)
     if (server->rank == rank) return server.get();
   return nullptr;
-}
-
-const HostView* Host::view(std::uint32_t rank) {
-  LocalServer* const server = local(rank);
-  if (server == nullptr) return nullptr;
-  const Channel* const channel = server->channel.load(std::memory_order_acquire);
-  if (channel != nullptr && channel->dead()) return nullptr;
-  return server->view.load(std::memory_order_acquire);
 }
 
 Result<Channel*> Host::channel(std::uint32_t rank) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client-preload/fs/channel.h"
@@ -52,8 +53,20 @@ class Host {
   }
   // Null: it is on another host.
   LocalServer* local(std::uint32_t rank);
-  // What `rank` shows its clients. Null: it is on another host, not connected yet, or has ended.
-  const HostView* view(std::uint32_t rank);
+  // What `look(view)` finds (an optional) in what may be read of `rank` without asking: what it
+  // shows itself, or what it has leased to this host. None also while it is not connected.
+  template <class Look>
+  auto in_view(std::uint32_t rank, Look look) -> decltype(look(std::declval<const HostView&>())) {
+    LocalServer* server = local(rank);
+    const bool here = server != nullptr;
+    if (!here) server = &leader();
+    const Channel* const channel = server->channel.load(std::memory_order_acquire);
+    if (channel != nullptr && channel->dead()) return {};
+    if (!here) return leased_->read(rank, look);
+    const HostView* const view = server->view.load(std::memory_order_acquire);
+    if (view == nullptr) return {};
+    return look(*view);
+  }
   // To open chunk files in.
   Result<int> chunk_directory(LocalServer& server);
   // To wait for locks in, at the server that `rank`'s requests go to.
@@ -107,7 +120,9 @@ class Host {
   std::uint64_t inode_ = 0;
   Mapping table_mapping_;
   Mapping pool_mapping_;
+  Mapping leased_mapping_;
   HostTable* table_ = nullptr;
+  const LeasedView* leased_ = nullptr;
   PoolHeader* pool_ = nullptr;
   ProcessId self_ = 0;
   std::uint32_t uid_ = 0;

@@ -70,6 +70,7 @@ class HostFileSystem final : public FileSystem {
 
  private:
   Result<wire::Attributes> attributes_of(const Path& path, bool follow);
+  std::optional<Result<std::uint32_t>> open_in_view(const Path& path, int flags);
   Result<std::uint32_t> open_slot(const Path& path, int flags, mode_t mode);
   Result<int> new_placeholder(bool close_on_exec);
   Result<std::string> absolute(std::uint64_t directory, std::string_view name);

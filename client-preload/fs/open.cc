@@ -1,11 +1,13 @@
 // Opening: a slot of the host's table, the servers' consent, a placeholder descriptor.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client-preload/fs/host_file_system.h"
 #include "client-preload/fs/open_file.h"
 #include "client-preload/fs/open_flags.h"
 #include "client-preload/fs/path_walk.h"
+#include "client-preload/fs/view_walk.h"
 
 namespace benchfs {
 namespace {
@@ -17,13 +19,39 @@ bool follows(int flags) {
   return (flags & O_NOFOLLOW) == 0 && !exclusive;
 }
 
+std::uint32_t kept_flags(int flags) {
+  return static_cast<std::uint32_t>((flags & ~opening_flags) | kernel_largefile);
+}
+
 }  // namespace
 
-// A slot that the host's server has filled, held by this process.
+// A slot for what can be opened without a request: a directory, of which no server keeps count; or
+// that there is nothing to open. None: a server is to be asked.
+std::optional<Result<std::uint32_t>> HostFileSystem::open_in_view(const Path& path, int flags) {
+  if ((flags & (O_CREAT | O_TRUNC)) != 0) return {};
+  const auto found = view_attributes(core_, path, follows(flags));
+  if (!found.has_value()) return {};
+  if (!found->ok()) return found->error();
+  const wire::Attributes& attributes = **found;
+  if (!S_ISDIR(attributes.mode)) return {};
+  const bool reads = (flags & O_PATH) == 0;
+  if (reads && (flags & O_ACCMODE) != O_RDONLY) return {};
+  if (reads && core_.host.uid() != 0 && (attributes.mode & S_IRUSR) == 0) return {};
+  const auto index = core_.descriptors.take_slot();
+  if (!index.ok()) return index.error();
+  OpenSlot& slot = core_.host.table().slots[*index];
+  slot.flags.store(kept_flags(flags));
+  slot.type = attributes.mode & S_IFMT;
+  slot.entry.store(0);
+  slot.inode.store(attributes.inode, std::memory_order_release);
+  return *index;
+}
+
+// A slot that is filled, here or by the host's server, held by this process.
 Result<std::uint32_t> HostFileSystem::open_slot(const Path& path, int flags, mode_t mode) {
+  if (auto shown = open_in_view(path, flags)) return *shown;
   TRY(const std::uint32_t slot, core_.descriptors.take_slot());
-  const int kept = (flags & ~opening_flags) | kernel_largefile;
-  core_.host.table().slots[slot].flags.store(static_cast<std::uint32_t>(kept));
+  core_.host.table().slots[slot].flags.store(kept_flags(flags));
   wire::Open message{};
   message.flags = static_cast<std::uint32_t>(flags);
   message.mode = mode & 07777;

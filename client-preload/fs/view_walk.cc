@@ -11,9 +11,8 @@ namespace benchfs {
 namespace {
 
 std::optional<ViewInode> look(Core& core, std::uint64_t inode) {
-  const HostView* const view = core.host.view(home_rank(inode));
-  if (view == nullptr) return {};
-  return view->inode(inode);
+  return core.host.in_view(home_rank(inode),
+                           [inode](const HostView& view) { return view.inode(inode); });
 }
 
 // As the servers decide for the user who connected.
@@ -68,8 +67,9 @@ std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& 
     if (name == ".." || !may_search(*here, core.host.uid())) return {};
     if (name == ".") continue;
     if (name.size() > wire::name_bytes_max) return {};
-    const HostView* const view = core.host.view(home_rank(here->inode));
-    const auto entry = view != nullptr ? view->entry(here->inode, name) : std::nullopt;
+    const auto entry = core.host.in_view(home_rank(here->inode), [&](const HostView& view) {
+      return view.entry(here->inode, name);
+    });
     if (!entry.has_value()) return {};
     if (entry->inode == 0) return Error(ENOENT);
     if (S_ISLNK(entry->type) && (follow || !rest.empty())) return {};

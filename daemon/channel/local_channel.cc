@@ -135,7 +135,7 @@ Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
     hello.device = placeholder.st_dev;
     hello.inode = placeholder.st_ino;
     descriptors.insert(descriptors.end(), {parts_.host.host_table, parts_.host.transfer_pool,
-                                           parts_.host.placeholder});
+                                           parts_.host.placeholder, parts_.host.leased_view});
   }
   hello.descriptors = static_cast<std::uint32_t>(descriptors.size());
   TRY_OK(send_hello(socket.get(), hello, descriptors));
@@ -267,6 +267,8 @@ Task<Answer> LocalChannel::run(Client& client, const wire::Envelope& envelope,
   Caller caller;
   caller.uid = client.uid;
   caller.host = server_.topology.host();
+  caller.rank = server_.topology.rank;
+  caller.wants_leases = server_.topology.host_of[envelope.rank] != caller.host;
   std::span<std::byte> bulk;
   if (op == wire::Op::read_chunk || op == wire::Op::write_chunk) {
     const auto request = wire::parse<wire::ReadChunk>(body);  // the two have one layout

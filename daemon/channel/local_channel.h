@@ -23,6 +23,7 @@ class LocalChannel final : public Source {
     int host_table = -1;
     int transfer_pool = -1;
     int placeholder = -1;
+    int leased_view = -1;
   };
   struct Parts {
     Fd listener;

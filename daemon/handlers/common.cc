@@ -26,10 +26,11 @@ void end_use(Inode& inode) {
   if (--inode.open->users == 0 && inode.open->hosts.empty()) inode.open.reset();
 }
 
-std::vector<std::uint32_t> open_hosts(const Inode& inode) {
+std::vector<std::uint32_t> open_hosts(const Inode& inode, bool all = true) {
   std::vector<std::uint32_t> hosts;
   if (inode.open == nullptr) return hosts;
-  for (const OpenHost& host : inode.open->hosts) hosts.push_back(host.host);
+  for (const OpenHost& host : inode.open->hosts)
+    if (all || host.writes) hosts.push_back(host.host);
   return hosts;
 }
 
@@ -79,8 +80,8 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
   if (path->size() > wire::path_bytes_max * 2) co_return Answer(Error(ENAMETOOLONG));
   std::optional<WalkedOntoLock> turn;
   for (;;) {
-    Walk walk =
-        server.names.walk(where, *path, caller.uid, to_name, turn.has_value() ? &*turn : nullptr);
+    Walk walk = server.names.walk(where, *path, caller.uid, to_name,
+                                  turn.has_value() ? &*turn : nullptr, caller.passed);
     // Given up before the answer is used, but nobody else runs before the next suspension.
     if (turn.has_value()) server.names.unlock(turn->directory, turn->name);
     turn.reset();
@@ -151,7 +152,7 @@ void learn(Server& server, const Inode& inode, std::uint32_t host,
 Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
   const Inode* inode = server.names.find(number);
   if (inode == nullptr) co_return Error(ENOENT);
-  const std::vector<std::uint32_t> hosts = open_hosts(*inode);
+  const std::vector<std::uint32_t> hosts = open_hosts(*inode, false);
   if (hosts.empty()) co_return Done{};
   if (hosts.size() == 1 && hosts[0] == server.topology.host()) {  // the common case: no wait
     learn(server, *inode, hosts[0], host_size_here(server, number, forget_times));

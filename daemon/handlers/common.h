@@ -26,8 +26,8 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
 // is true until the next suspension. EIO: whoever decides it is gone.
 Task<Status> wait_for_decision(Server& server, std::uint64_t inode, std::string name);
 
-// Asks the hosts that have the file open what size and write time they know, and keeps it in the
-// inode, which may have gone when the task is done.
+// Asks the hosts that have the file open for writing what size and write time they know, and keeps
+// it in the inode, which may have gone when the task is done.
 Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times);
 
 // Sets the size of a file: freezes its writers on every host, cuts chunks, thaws.

@@ -41,6 +41,8 @@ Task<Answer> handle_reserve(Server&, const Caller&, wire::Reserve, Tail);
 Task<Answer> handle_freeze(Server&, const Caller&, wire::Freeze, Tail);
 Task<Answer> handle_thaw(Server&, const Caller&, wire::Thaw, Tail);
 Task<Answer> handle_host_size(Server&, const Caller&, wire::HostSize, Tail);
+// leases.cc
+Task<Answer> handle_recall_leases(Server&, const Caller&, wire::RecallLeases, Tail);
 // data.cc
 Task<Answer> handle_read_chunk(Server&, const Caller&, wire::ReadChunk, Tail);
 Task<Answer> handle_write_chunk(Server&, const Caller&, wire::WriteChunk, Tail);

@@ -46,12 +46,13 @@ Task<Answer> handle_read_link(Server& server, const Caller& caller, wire::ReadLi
   co_return answer;
 }
 
-Task<Answer> handle_list(Server& server, const Caller&, wire::List request, Tail) {
+Task<Answer> handle_list(Server& server, const Caller& caller, wire::List request, Tail) {
   const Status decided = co_await wait_for_decision(server, request.inode, {});
   if (!decided.ok()) co_return Answer(decided.error());
   const Inode* const inode = server.names.find(request.inode);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
+  if (caller.passed != nullptr) caller.passed->push_back({.inode = inode->number, .name = {}});
   const auto& entries = inode->directory->entries;
   wire::ListReply head{.parent = inode->directory->parent, .entries = 0, .end = 1};
   Answer answer(head);

@@ -43,15 +43,16 @@ Task<int> revoke_exact(Server& server, std::uint64_t number, OpenState& open) {
   co_return 0;
 }
 
-// Counts the open for the caller's host; the first of a host may cost another host its exactness.
-Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, bool created) {
+// Counts the open for the caller's host; one that may write may cost another host its exactness.
+Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, bool writes,
+                   bool created) {
   Inode* const inode = server.names.touch(number);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->open == nullptr) inode->open = std::make_unique<OpenState>();
   OpenState* const open = inode->open.get();
   ++open->users;
   const auto costs_exactness = [&] {
-    return open->exact_host != OpenState::nobody && open->exact_host != host;
+    return writes && open->exact_host != OpenState::nobody && open->exact_host != host;
   };
   if (open->mutex.locked() || costs_exactness()) {  // a truncation must not meet half a grant
     co_await open->mutex.lock(server.loop);
@@ -61,10 +62,14 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
   server.names.touch(number);
   auto known = std::ranges::find(open->hosts, host, &OpenHost::host);
   if (known == open->hosts.end()) {
-    server.names.change(number);
+    server.names.change_opens(number);
     open->hosts.push_back({.host = host, .opens = 0, .session = ++server.next_session});
     known = open->hosts.end() - 1;
-    if (open->hosts.size() == 1) open->exact_host = host;
+    if (open->exact_host == OpenState::nobody && !open->written()) open->exact_host = host;
+  }
+  if (writes && !known->writes) {
+    known->writes = true;
+    server.names.change(number);  // its size and times are the writers' from here on
   }
   ++known->opens;
   --open->users;
@@ -79,6 +84,7 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
 Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open request, Tail tail) {
   const bool create = (request.flags & O_CREAT) != 0;
   const bool exclusive = create && (request.flags & O_EXCL) != 0;
+  const bool writes = (wanted(request.flags) & W_OK) != 0;
   if ((request.flags & O_NOFOLLOW) != 0 || exclusive)
     request.where.flags &= ~std::uint32_t{wire::WhereFlag::follow};
   Arrival arrival = co_await arrive(server, caller, request.where, tail, false, create);
@@ -104,7 +110,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
     const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(), gid);
     if (!made.ok()) co_return Answer(made.error());
     server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFREG});
-    co_return co_await grant(server, (*made)->number, caller.host, true);
+    co_return co_await grant(server, (*made)->number, caller.host, writes, true);
   }
   const Inode& inode = *walked.inode;
   if (exclusive && request.where.path_bytes != 0) co_return Answer(Error(EEXIST));
@@ -119,7 +125,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
     const Status cut = co_await set_size(server, number, 0);
     if (!cut.ok()) co_return Answer(cut.error());
   }
-  co_return co_await grant(server, number, caller.host, false);
+  co_return co_await grant(server, number, caller.host, writes, false);
 }
 
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request, Tail) {
@@ -134,7 +140,7 @@ Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release 
   const wire::ReleaseReply reply{.session = host->session, .opens = host->opens};
   if (host->opens == 0) {
     server.locks.drop_host(request.inode, caller.host);
-    server.names.change(request.inode);
+    server.names.change_opens(request.inode);
     if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
     open.hosts.erase(host);
     if (open.hosts.empty() && open.users == 0) inode->open.reset();

@@ -62,7 +62,8 @@ bool decode_hosts(std::span<const std::byte> bytes, Inode& inode) {
   for (auto rest = bytes.subspan(number_bytes); !rest.empty();
        rest = rest.subspan(sizeof(OpenHostRecord))) {
     const auto host = *wire::parse<OpenHostRecord>(rest);
-    inode.open->hosts.push_back({.host = host.host, .opens = 0, .session = host.session});
+    inode.open->hosts.push_back(
+        {.host = host.host, .opens = 0, .session = host.session, .writes = host.writes != 0});
   }
   return true;
 }
@@ -115,7 +116,8 @@ void encode_inode(const Inode& inode, std::byte* out) {
     writer.begin_part(InodePartKind::open_hosts, open_bytes(*inode.open));
     writer.put(inode.open->reserved_end);
     for (const OpenHost& host : inode.open->hosts)
-      writer.put(OpenHostRecord{.session = host.session, .host = host.host, .reserved = 0});
+      writer.put(OpenHostRecord{
+          .session = host.session, .host = host.host, .writes = host.writes ? 1u : 0u});
   }
 }
 

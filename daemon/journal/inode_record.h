@@ -44,7 +44,7 @@ static_assert(wire::Struct<InodePart> && sizeof(InodePart) == 8);
 struct OpenHostRecord {
   std::uint64_t session;
   std::uint32_t host;
-  std::uint32_t reserved;
+  std::uint32_t writes;  // 1: an open of it may write
 };
 static_assert(wire::Struct<OpenHostRecord> && sizeof(OpenHostRecord) == 16);
 

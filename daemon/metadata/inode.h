@@ -4,6 +4,7 @@
 #include <absl/container/btree_map.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -53,6 +54,7 @@ struct OpenHost {
   std::uint32_t host;
   std::uint32_t opens;
   std::uint64_t session;
+  bool writes = false;  // an open since the first may write
 };
 
 // Kept while an inode is open somewhere or being truncated.
@@ -63,6 +65,10 @@ struct OpenState {
   std::uint32_t exact_host = nobody;  // knows the size by itself
   AsyncMutex mutex;                   // truncate, revoke: one at a time
   std::uint32_t users = 0;            // coroutines that hold a pointer to this
+
+  bool written() const {
+    return std::ranges::any_of(hosts, [](const OpenHost& host) { return host.writes; });
+  }
 };
 
 struct Inode {

@@ -34,6 +34,20 @@ Walked ended_in_dots(const Inode& here) {
   return walked;
 }
 
+ViewInode view_inode(const Inode& inode) {
+  const wire::Attributes attributes = attributes_of(inode);
+  return {.inode = inode.number,
+          .size = attributes.size,
+          .accessed = attributes.accessed,
+          .modified = attributes.modified,
+          .changed = attributes.changed,
+          .mode = static_cast<std::uint16_t>(attributes.mode),
+          .open_here = 0,
+          .links = attributes.links,
+          .uid = attributes.uid,
+          .gid = attributes.gid};
+}
+
 // The next component from `offset` on; an empty name at the end of the path.
 Component next_component(std::string_view path, std::size_t offset) {
   while (offset < path.size() && path[offset] == '/') ++offset;
@@ -84,6 +98,11 @@ Namespace::Namespace(std::uint32_t rank, std::uint32_t ranks, std::uint64_t inod
   }
 }
 
+const Inode* Namespace::find(std::uint64_t number) const {
+  leases_.reading(wire::lease_key(number));
+  return known(number);
+}
+
 Inode* Namespace::touch(std::uint64_t number) {
   ++changes_;
   Inode* const inode = known(number);
@@ -94,6 +113,11 @@ Inode* Namespace::touch(std::uint64_t number) {
 }
 
 Inode* Namespace::change(std::uint64_t number) {
+  leases_.changing(wire::lease_key(number));
+  return change_opens(number);
+}
+
+Inode* Namespace::change_opens(std::uint64_t number) {
   Inode* const inode = touch(number);
   if (inode != nullptr && journal_ != nullptr) changed_.push_back(number);
   return inode;
@@ -106,7 +130,7 @@ void Namespace::show_in(HostView& view, std::uint32_t host) {
 
 void Namespace::show_changes() {
   for (const std::uint64_t number : hidden_)
-    if (const Inode* const inode = find(number)) show(*inode);
+    if (const Inode* const inode = known(number)) show(*inode);
   hidden_.clear();
 }
 
@@ -127,7 +151,7 @@ void Namespace::log_changes() {
     const auto later = changed_.begin() + static_cast<std::ptrdiff_t>(i) + 1;
     const auto end = changed_.end() - later > few ? later + few : changed_.end();
     if (std::find(later, end, changed_[i]) != end) continue;  // once is enough
-    const Inode* const inode = find(changed_[i]);
+    const Inode* const inode = known(changed_[i]);
     if (inode == nullptr) continue;
     if (journal_->has_room(room_at_last + inode_record_bytes(*inode)))
       log_inode(*inode);
@@ -151,30 +175,26 @@ void Namespace::log_entry(const Inode& directory, std::string_view name, Entry e
   journal_->append(RecordType::entry, record, wire::bytes_of(name));
 }
 
-// Not what other hosts may be writing, nor what is being truncated.
+// Not what other hosts may be writing, nor what is being truncated or recalled.
 void Namespace::show(const Inode& inode) {
   if (view_ == nullptr) return;
   const OpenState* const open = inode.open.get();
-  if (open != nullptr && (open->hosts.size() != 1 || open->hosts[0].host != host_ ||
-                          open->exact_host != host_ || open->mutex.locked()))
+  const bool written = open != nullptr && open->written();
+  const bool only_here = open != nullptr && open->exact_host == host_;
+  if ((written && !only_here) || (open != nullptr && open->mutex.locked()) ||
+      leases_.recalling(wire::lease_key(inode.number)))
     return view_->forget(inode.number);
   if (locks_.locked(inode.number, {})) return view_->forget(inode.number);
-  const wire::Attributes attributes = attributes_of(inode);
-  view_->publish({.inode = inode.number,
-                  .size = attributes.size,
-                  .accessed = attributes.accessed,
-                  .modified = attributes.modified,
-                  .changed = attributes.changed,
-                  .mode = static_cast<std::uint16_t>(attributes.mode),
-                  .open_here = static_cast<std::uint16_t>(open != nullptr ? 1 : 0),
-                  .links = attributes.links,
-                  .uid = attributes.uid,
-                  .gid = attributes.gid});
+  ViewInode shown = view_inode(inode);
+  shown.open_here = written ? 1 : 0;
+  view_->publish(shown);
 }
 
 void Namespace::show(std::uint64_t directory, std::string_view name, Entry entry) {
   if (view_ == nullptr) return;
   if (locks_.locked(directory, name)) return hide(directory, name);
+  if (!leases_.idle() && leases_.recalling(wire::lease_key(directory, name)))
+    return hide(directory, name);
   view_->publish(directory, name, entry.inode, entry.type);
 }
 
@@ -182,16 +202,64 @@ void Namespace::hide(std::uint64_t directory, std::string_view name) {
   if (view_ != nullptr) view_->forget(directory, name);
 }
 
+bool Namespace::changing(std::uint64_t directory, std::string_view name) {
+  return !leases_.idle() && leases_.changing(wire::lease_key(directory, name));
+}
+
 Task<int> Namespace::lock(EventLoop& loop, LockKey wanted) {
-  if (!wanted.name.empty())
+  const bool is_name = !wanted.name.empty();
+  if (is_name)
     hide(wanted.inode, wanted.name);
   else if (view_ != nullptr)
     view_->forget(wanted.inode);
-  return locks_.lock(loop, std::move(wanted));
+  const wire::LeaseKey key =
+      is_name ? wire::lease_key(wanted.inode, wanted.name) : wire::lease_key(wanted.inode);
+  leases_.changing(key);
+  const int result = co_await locks_.lock(loop, std::move(wanted));
+  if (result == 0) co_await leases_.settled(loop, key);
+  co_return result;
+}
+
+void Namespace::lease(std::uint32_t host, const std::vector<Passed>& passed, std::size_t bytes_max,
+                      std::vector<std::byte>& out) {
+  const std::size_t end = out.size() + bytes_max;
+  const auto add = [&](const wire::Lease& lease, std::span<const std::byte> rest) {
+    const auto head = wire::bytes_of(lease);
+    out.insert(out.end(), head.begin(), head.end());
+    out.insert(out.end(), rest.begin(), rest.end());
+  };
+  for (const Passed& one : passed) {
+    if (out.size() + sizeof(wire::Lease) + std::max(one.name.size(), sizeof(ViewInode)) > end)
+      return;
+    const Inode* const inode = known(one.inode);
+    if (inode == nullptr) continue;
+    if (!one.name.empty()) {
+      if (!inode->is_directory() || locks_.locked(one.inode, one.name) ||
+          !leases_.give(wire::lease_key(one.inode, one.name), host))
+        continue;
+      const auto& entries = inode->directory->entries;
+      const auto found = entries.find(Directory::key(one.inode, one.name));
+      const Entry entry = found != entries.end() ? found->second : Entry{.inode = 0, .type = 0};
+      add({.directory = one.inode,
+           .inode = entry.inode,
+           .type = entry.type,
+           .name_bytes = static_cast<std::uint32_t>(one.name.size())},
+          wire::bytes_of(one.name));
+      continue;
+    }
+    const OpenState* const open = inode->open.get();
+    if (open != nullptr && (open->written() || open->mutex.locked())) continue;
+    if (locks_.locked(one.inode, {})) continue;
+    if (!leases_.give(wire::lease_key(one.inode), host)) continue;
+    const ViewInode shown = view_inode(*inode);
+    add({.directory = 0, .inode = one.inode, .type = inode->type(), .name_bytes = 0},
+        wire::bytes_of(shown));
+  }
 }
 
 void Namespace::erase(std::uint64_t number) {
   ++changes_;
+  leases_.changing(wire::lease_key(number));
   if (view_ != nullptr) view_->forget(number);
   const Inode* const inode = known(number);
   if (inode != nullptr && journal_ != nullptr) {
@@ -293,6 +361,7 @@ Result<Inode*> Namespace::make_directory(std::uint32_t mode, std::uint32_t uid, 
 }
 
 const Entry* Namespace::entry(const Inode& directory, std::string_view name) const {
+  if (leases_.recalls() != 0) leases_.reading(wire::lease_key(directory.number, name));
   const auto& entries = directory.directory->entries;
   const auto found = entries.find(Directory::key(directory.number, name));
   return found == entries.end() ? nullptr : &found->second;
@@ -314,6 +383,8 @@ void Namespace::set(const Inode& directory, std::string_view name, Entry entry, 
   }
   stamp(changed, time);
   log_entry(changed, name, entry);
+  leases_.changing(wire::lease_key(changed.number));
+  changing(changed.number, name);
   show(changed.number, name, entry);
   show(changed);
 }
@@ -342,11 +413,15 @@ void Namespace::replace(const Inode& directory, std::string_view name, Entry ent
 }
 
 Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint32_t uid,
-                     bool to_name, const WalkedOntoLock* turn) {
+                     bool to_name, const WalkedOntoLock* turn, std::vector<Passed>* passed) {
+  const auto pass = [passed](std::uint64_t inode, std::string_view name) {
+    if (passed != nullptr) passed->push_back({.inode = inode, .name = name});
+  };
   if (!valid_inode(where.inode, ranks_)) return Error(ESTALE);
   const Inode* here = find(where.inode);
   if (here == nullptr) return Error(ENOENT);
   show(*here);
+  pass(here->number, {});
   Walked walked;
   walked.inode = here;
   walked.found = true;
@@ -389,6 +464,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
       return WalkedOntoLock{here->number, std::string(component.name)};
     const Entry* const found = entry(*here, component.name);
     show(here->number, component.name, found != nullptr ? *found : Entry{.inode = 0, .type = 0});
+    pass(here->number, component.name);
     walked = Walked{};
     walked.directory = here;
     walked.name = component.name;
@@ -418,6 +494,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
     walked.inode = find(found->inode);
     if (walked.inode == nullptr) return Error(ENOENT);
     show(*walked.inode);
+    pass(walked.inode->number, {});
     here = walked.inode;
     if (last) break;
     component = after;

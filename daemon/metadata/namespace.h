@@ -19,6 +19,7 @@
 #include "daemon/journal/journal.h"
 #include "daemon/metadata/inode.h"
 #include "daemon/metadata/inode_table.h"
+#include "daemon/metadata/leases.h"
 #include "daemon/metadata/name_locks.h"
 
 namespace benchfs {
@@ -49,6 +50,13 @@ struct WalkedOntoForeignLink {  // a symlink whose inode is at home elsewhere: a
 };
 using Walk = std::variant<Walked, WalkedAway, WalkedOntoLock, WalkedOntoForeignLink, Error>;
 
+// What a walk passed, to be leased to who asked: a name in a directory, there or not, or, with an
+// empty name, the inode itself. The name lies in the path walked.
+struct Passed {
+  std::uint64_t inode;
+  std::string_view name;
+};
+
 class Namespace {
  public:
   Namespace(std::uint32_t rank, std::uint32_t ranks, std::uint64_t inodes_max);
@@ -65,11 +73,13 @@ class Namespace {
   // room waits for the next time; only changes that nobody was promised do.
   void log_changes();
 
-  const Inode* find(std::uint64_t number) const { return known(number); }
+  const Inode* find(std::uint64_t number) const;
   // To be changed before the next suspension; clients ask until show_changes(). Null: no such
   // inode.
   Inode* change(std::uint64_t number);
   Inode& change(const Inode& inode) { return *change(inode.number); }
+  // The same for which hosts have it open, and nothing else: leases on it stay.
+  Inode* change_opens(std::uint64_t number);
   // The same for what is not logged: how often it is open, who may trust its own size.
   Inode* touch(std::uint64_t number);
   // ENOSPC above metadata.max_inodes. Of a new number, one link, all times now.
@@ -105,9 +115,15 @@ class Namespace {
 
   // `uid` of the caller, for search permission. `to_name`: stop before the last component, whatever
   // it is (symlinks are not followed, remote inodes do not redirect). `turn`: the lock of that name
-  // is the caller's, if not null.
+  // is the caller's, if not null. What it passes goes into `passed`.
   Walk walk(const wire::Where& where, std::string_view path, std::uint32_t uid, bool to_name,
-            const WalkedOntoLock* turn = nullptr);
+            const WalkedOntoLock* turn = nullptr, std::vector<Passed>* passed = nullptr);
+
+  Leases& leases() { return leases_; }
+  // Leases to `host` what it may have of `passed`, and puts the records (wire::Lease) into `out`,
+  // `bytes_max` at most.
+  void lease(std::uint32_t host, const std::vector<Passed>& passed, std::size_t bytes_max,
+             std::vector<std::byte>& out);
 
   // At the start: takes a record of inodes, entries or chunks, in the order of the journal. False:
   // it is none, or cannot be of this rank.
@@ -117,7 +133,8 @@ class Namespace {
   }
 
   const NameLocks& locks() const { return locks_; }
-  // Clients ask for what is locked. 0 or a negative errno; see NameLocks.
+  // Clients ask for what is locked, and what other hosts held of it has been dropped. 0 or a
+  // negative errno; see NameLocks.
   Task<int> lock(EventLoop& loop, LockKey wanted);
   // Whoever waits or will wait for it gets `result`, until it is unlocked.
   void fail_lock(const LockKey& key, int result) { locks_.fail(key.inode, key.name, result); }
@@ -134,6 +151,7 @@ class Namespace {
   bool restore_entry(std::span<const std::byte> body);
   void log_inode(const Inode& inode);
   void log_entry(const Inode& directory, std::string_view name, Entry entry);
+  bool changing(std::uint64_t directory, std::string_view name);
 
   std::uint32_t rank_;
   std::uint32_t ranks_;
@@ -143,6 +161,7 @@ class Namespace {
   std::uint32_t erased_ = 0;  // since freed memory was given back
   InodeTable inodes_;
   NameLocks locks_;
+  Leases leases_;
   HostView* view_ = nullptr;
   std::uint32_t host_ = 0;
   std::vector<std::uint64_t> hidden_;  // to be shown again

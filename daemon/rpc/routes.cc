@@ -61,6 +61,7 @@ constexpr Route routes[] = {
     server_route<wire::AskLockOwner, handle_lock_owner>(),
     server_route<wire::LockBlockers, handle_lock_blockers>(),
     server_route<wire::AskHeldLocks, handle_held_locks>(),
+    server_route<wire::RecallLeases, handle_recall_leases>(),
     client_route<wire::CheckState, handle_check_state>(),
     client_route<wire::CheckInodes, handle_check_inodes>(),
     client_route<wire::CheckEntries, handle_check_entries>(),

@@ -30,7 +30,9 @@ Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, Peer
       coordinator(*this, start_number()),
       participant(*this),
       rename_ticket(*this, start_number()),
-      silent_(topology.size) {}
+      silent_(topology.size) {
+  names.leases().on_recall = [this](std::uint32_t host) { loop.spawn(send_recalls(host)); };
+}
 
 Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const std::byte> body) {
   const Route* const route = find_route(op);
@@ -40,6 +42,7 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
     const Status room = co_await make_room(*route, body);
     if (!room.ok()) co_return Answer(room.error());
   }
+  Leases::Watch watch(names.leases());
   Answer answer = co_await route->run(*this, caller, body);
   names.show_changes();
   commit();
@@ -47,6 +50,10 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
     const Status synced = co_await journal->synced();
     if (!synced.ok()) co_return Answer(synced.error());
   }
+  Leases::Recalls recalls = watch.end();
+  // A recall waits for nobody, so that recalls never wait for each other.
+  if (!recalls.empty() && op != wire::Op::recall_leases)
+    co_await Leases::settled(loop, std::move(recalls));
   co_return answer;
 }
 
@@ -94,6 +101,9 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
   envelope.op = static_cast<std::uint16_t>(op);
   envelope.length = static_cast<std::uint32_t>(body.size());
   envelope.uid = caller.uid;
+  const bool takes_leases = caller.wants_leases && held != nullptr;
+  if (takes_leases) envelope.flags |= wire::Flag::leases;
+  const std::int64_t asked_ns = takes_leases ? sys::now_ns() : 0;
   std::vector<std::byte> message(sizeof envelope + body.size());
   std::memcpy(message.data(), &envelope, sizeof envelope);
   std::ranges::copy(body, message.begin() + sizeof envelope);
@@ -103,6 +113,7 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
       log::warn("rank {} on {} does not answer: requests to it fail with {}", rank,
                 topology.host_name_of[rank], reply.error());
     silent_[rank] = true;
+    if (held != nullptr) held->lost(rank);
     co_return Answer(reply.error());
   }
   silent_[rank] = false;
@@ -113,6 +124,11 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
   answer.error = head->error;
   answer.flags = head->flags;
   answer.append(std::span(reply->body).subspan(sizeof(wire::Envelope)));
+  if ((answer.flags & wire::Flag::leases) != 0) {
+    answer.flags &= static_cast<std::uint16_t>(~wire::Flag::leases);
+    if (!takes_leases || !held->take(rank, asked_ns, answer.body).ok())
+      co_return Answer(Error(EIO));
+  }
   co_return answer;
 }
 
@@ -130,8 +146,13 @@ Task<int> Server::serve_peer(PeerCall call) {
     Caller caller;
     caller.uid = envelope->uid;
     caller.host = topology.host_of[call.source()];
+    caller.rank = call.source();
     caller.is_peer = true;
     caller.bulk = call.data();
+    std::vector<Passed> passed;
+    const bool leases = (envelope->flags & wire::Flag::leases) != 0 && caller.host == caller.rank &&
+                        caller.host != topology.host();
+    if (leases) caller.passed = &passed;
     if (op == wire::Op::read_chunk) {
       const auto request = wire::parse<wire::ReadChunk>(body);
       if (request.ok() && request->bytes <= pool_buffer_bytes) outgoing.resize(request->bytes);
@@ -142,6 +163,7 @@ Task<int> Server::serve_peer(PeerCall call) {
       const auto read = wire::parse<wire::ChunkReply>(answer.body);
       if (read.ok()) outgoing_bytes = static_cast<std::size_t>(read->bytes);
     }
+    if (leases) add_leases(caller.host, passed, answer);
   }
   wire::Envelope head{};
   head.rank = topology.rank;

@@ -15,6 +15,7 @@
 
 #include "common/config.h"
 #include "common/host_table.h"
+#include "common/lease_messages.h"
 #include "common/ring.h"
 #include "common/shared_memory.h"
 #include "common/wire.h"
@@ -24,6 +25,7 @@
 #include "daemon/metadata/file_locks.h"
 #include "daemon/metadata/namespace.h"
 #include "daemon/peer/peer_channel.h"
+#include "daemon/rpc/lease_holder.h"
 #include "daemon/storage/uring_chunk_store.h"
 #include "daemon/transaction/coordinator.h"
 #include "daemon/transaction/participant.h"
@@ -54,8 +56,11 @@ struct Answer {
 // Who asks.
 struct Caller {
   std::uint32_t uid = 0;
-  std::uint32_t host = 0;       // leader's rank of the caller's host
-  bool is_peer = false;         // another server, for itself or for a client of its host
+  std::uint32_t host = 0;                 // leader's rank of the caller's host
+  std::uint32_t rank = 0;                 // of the server that passed it on, or this one's
+  bool is_peer = false;                   // another server, for itself or for a client of its host
+  bool wants_leases = false;              // of this host's clients, to a rank of another one
+  std::vector<Passed>* passed = nullptr;  // collects what may be leased to the caller's host
   std::span<std::byte> bulk{};  // write: the data; read: where it goes (stable until answered)
 };
 
@@ -75,6 +80,7 @@ struct Counters {
   std::uint64_t requests = 0;
   std::uint64_t peer_requests = 0;
   std::uint64_t relayed = 0;
+  std::uint64_t recalls = 0;  // messages
   std::uint32_t clients = 0;
 };
 
@@ -113,6 +119,11 @@ class Server {
   // be called before anybody is told of it.
   void commit();
 
+  // Makes every host drop all it has leased from this rank, which has lost its memory of that: to
+  // be started before anything is served. Nothing is answered until each host has done so or is
+  // dead.
+  Task<int> recall_everything();
+
   // Set by the worker: the instance is to end.
   std::function<void()> on_stop;
 
@@ -136,10 +147,18 @@ class Server {
   RenameTicket rename_ticket;
   absl::flat_hash_map<std::uint64_t, std::uint32_t> pinned;  // inodes such a change concerns: not
                                                              // erased, whatever else happens
-  std::uint32_t removals = 0;  // of chunks of removed files, under way
+  std::uint32_t removals = 0;         // of chunks of removed files, under way
+  std::unique_ptr<LeaseHolder> held;  // the leader's, of ranks on other hosts
 
  private:
   Task<Status> make_room(const Route& route, std::span<const std::byte> body);
+
+  // recalls.cc
+  std::uint32_t leases_good_ms() const;
+  void add_leases(std::uint32_t host, const std::vector<Passed>& passed, Answer& answer);
+  Task<int> recall_from(std::uint32_t host, wire::RecallLeases message, std::string keys);
+  Task<int> send_recalls(std::uint32_t host);
+  Task<int> recall_everything_of(std::uint32_t host, int& missing, Completion& all);
 
   std::uint64_t sessions_logged_ = 0;  // a restart goes on above this one
   std::vector<bool> silent_;           // by rank: told in the log that it does not answer

@@ -223,6 +223,28 @@ TEST_P(FileNames, ReadsWhatIsShownWithoutARequest) {
   close(fd);
 }
 
+// No server keeps count of who has a directory open.
+TEST_P(FileNames, OpensDirectoriesAndMissesFilesWithoutARequest) {
+  if (GetParam() == View::one_of_three) GTEST_SKIP() << "what seems to be elsewhere is not shown";
+  ASSERT_TRUE(fs->make_directory(at("d"), 0755).ok());
+  ASSERT_TRUE(fs->stat(at("d"), true).ok());
+  EXPECT_EQ(open("d/missing", O_RDONLY), -ENOENT);
+  const std::uint64_t before = fs->requests_sent();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(open("d/missing", O_RDONLY), -ENOENT);
+    const int fd = open("d", O_RDONLY | O_DIRECTORY);
+    ASSERT_GE(fd, 0);
+    EXPECT_TRUE(fs->find(fd)->is_directory());
+    close(fd);
+  }
+  EXPECT_EQ(fs->requests_sent(), before);
+  const int fd = open("d", O_RDONLY | O_DIRECTORY);
+  EXPECT_EQ(fs->find(fd)->list(0)->size(), 2u);
+  close(fd);
+  put("d/missing", "there");
+  EXPECT_EQ(get("d/missing"), "there");
+}
+
 TEST_P(FileNames, AnswersAboutTheInstance) {
   const auto status = fs->status();
   ASSERT_TRUE(status.ok());

@@ -25,7 +25,11 @@ namespace benchfs {
 class Cluster {
  public:
   // host_of[r]: the leader's rank of rank r's host.
-  explicit Cluster(std::vector<std::uint32_t> host_of) {
+  explicit Cluster(std::vector<std::uint32_t> host_of, std::uint32_t request_timeout_ms = 10'000) {
+    config_.network.request_timeout_ms = request_timeout_ms;
+    PeerOptions peer_options;
+    peer_options.request_timeout_ms = request_timeout_ms;
+    peer_options.heartbeat_ms = std::min(peer_options.heartbeat_ms, request_timeout_ms / 4);
     ::setenv("UCX_TLS", "tcp", 0);
     directory_ = testing::TempDir() + "/cluster.XXXXXX";
     if (::mkdtemp(directory_.data()) == nullptr) std::abort();
@@ -39,7 +43,7 @@ class Cluster {
       ::mkdir(place.c_str(), 0700);
       node.uring = *Uring::create(node.loop, 64, 16);
       std::string why;
-      auto peers = PeerChannel::create(node.loop, {}, why);
+      auto peers = PeerChannel::create(node.loop, peer_options, why);
       if (!peers.ok()) throw std::runtime_error(why);
       node.peers = *std::move(peers);
       node.store = *UringChunkStore::create(
@@ -76,6 +80,11 @@ class Cluster {
       node.journal = *std::move(journal);
       node.server->log_to(*node.journal);
       if (host_of[r] == r) {
+        if (std::ranges::count(host_of, r) != std::ssize(host_of)) {
+          const auto leased = make_shared_memory("test-leases", sizeof(LeasedView));
+          node.leased = *Mapping::map(leased->get(), sizeof(LeasedView));
+          node.server->held = std::make_unique<LeaseHolder>(node.leased.at<LeasedView>(), size);
+        }
         node.keeper = std::make_unique<HostKeeper>(*node.server);
         node.loop.add(*node.keeper);
       }
@@ -99,7 +108,8 @@ class Cluster {
   }
 
   void turn() {
-    for (auto& node : nodes_) node->loop.turn(0);
+    for (auto& node : nodes_)
+      if (!node->stopped) node->loop.turn(0);
   }
   // Turns until it is so; false: not within 20 s.
   template <class Condition>
@@ -123,6 +133,7 @@ class Cluster {
     Caller caller;
     caller.host = host;
     caller.uid = uid;
+    caller.wants_leases = true;
     return run(node.server->ask_raw(rank, op, caller, body, {}, {}), node.loop);
   }
   template <class M>
@@ -265,6 +276,8 @@ class Cluster {
     std::unique_ptr<UringChunkStore> store;
     Mapping table;
     Mapping view;
+    Mapping leased;
+    bool stopped = false;  // as by a signal
     std::unique_ptr<Server> server;
     std::unique_ptr<Journal> journal;
     std::unique_ptr<HostKeeper> keeper;
@@ -273,37 +286,41 @@ class Cluster {
   // What the ranks show is what they know.
   void check_views() {
     for (auto& node : nodes_) {
-      const HostView& view = node->view.at<HostView>();
-      const Namespace& names = node->server->names;
-      for (const ViewSlot& slot : view.inodes) {
-        if (slot.word(0) == 0) continue;
-        const auto shown = std::bit_cast<ViewInode>(*slot.read());
-        const Inode* const inode = names.find(shown.inode);
-        ASSERT_NE(inode, nullptr) << shown.inode;
-        const wire::Attributes known = attributes_of(*inode);
-        EXPECT_EQ(shown.size, known.size);
-        EXPECT_EQ(shown.mode, known.mode);
-        EXPECT_EQ(shown.links, known.links);
-        EXPECT_EQ(std::tie(shown.uid, shown.gid), std::tie(known.uid, known.gid));
-        EXPECT_EQ(std::tie(shown.accessed, shown.modified, shown.changed),
-                  std::tie(known.accessed, known.modified, known.changed));
-        const bool open = inode->open != nullptr;
-        EXPECT_EQ(shown.open_here != 0, open);
-        if (open) {
-          EXPECT_EQ(inode->open->exact_host, node->server->topology.host());
-        }
+      check_view(node->view.at<HostView>());
+      if (node->leased) check_view(node->leased.at<LeasedView>().view);
+    }
+  }
+  void check_view(const HostView& view) {
+    for (const ViewSlot& slot : view.inodes) {
+      if (slot.word(0) == 0) continue;
+      const auto shown = std::bit_cast<ViewInode>(*slot.read());
+      Server& home = *nodes_[home_rank(shown.inode)]->server;
+      const Inode* const inode = home.names.find(shown.inode);
+      ASSERT_NE(inode, nullptr) << shown.inode;
+      const wire::Attributes known = attributes_of(*inode);
+      EXPECT_EQ(shown.size, known.size);
+      EXPECT_EQ(shown.mode, known.mode);
+      EXPECT_EQ(shown.links, known.links);
+      EXPECT_EQ(std::tie(shown.uid, shown.gid), std::tie(known.uid, known.gid));
+      EXPECT_EQ(std::tie(shown.accessed, shown.modified, shown.changed),
+                std::tie(known.accessed, known.modified, known.changed));
+      const bool written = inode->open != nullptr && inode->open->written();
+      EXPECT_EQ(shown.open_here != 0, written);
+      if (written) {
+        EXPECT_EQ(inode->open->exact_host, home.topology.host());
       }
-      for (const ViewSlot& slot : view.entries) {
-        if (slot.word(0) == 0) continue;
-        const auto shown = std::bit_cast<ViewEntry>(*slot.read());
-        const Inode* const directory = names.find(shown.directory);
-        if (directory == nullptr) continue;  // nobody gets there: the directory is not shown
-        ASSERT_LE(shown.name_bytes, shown.name.size()) << "no test here has such names";
-        const std::string_view name(shown.name.data(), shown.name_bytes);
-        const Entry* const entry = names.entry(*directory, name);
-        EXPECT_EQ(shown.inode, entry != nullptr ? entry->inode : 0) << name;
-        EXPECT_EQ(shown.type, entry != nullptr ? entry->type : 0) << name;
-      }
+    }
+    for (const ViewSlot& slot : view.entries) {
+      if (slot.word(0) == 0) continue;
+      const auto shown = std::bit_cast<ViewEntry>(*slot.read());
+      const Namespace& names = nodes_[home_rank(shown.directory)]->server->names;
+      const Inode* const directory = names.find(shown.directory);
+      if (directory == nullptr) continue;  // nobody gets there: the directory is not shown
+      ASSERT_LE(shown.name_bytes, shown.name.size()) << "no test here has such names";
+      const std::string_view name(shown.name.data(), shown.name_bytes);
+      const Entry* const entry = names.entry(*directory, name);
+      EXPECT_EQ(shown.inode, entry != nullptr ? entry->inode : 0) << name;
+      EXPECT_EQ(shown.type, entry != nullptr ? entry->type : 0) << name;
     }
   }
   // Names, inodes and link counts of all ranks fit together, and no change is left half done.
