@@ -134,7 +134,7 @@ if wants unit || wants preload || wants cluster || wants model || wants slurm; t
     wants unit && run_part unit 180 bash -c 'unit_tests build'
     wants preload && run_script preload build 300 preload
     wants cluster && run_script cluster build 270 cluster
-    wants model && run_script model build $([ "${BENCHFS_TEST_FULL:-0}" = 1 ] && echo 7200 || echo 120) model
+    wants model && run_script model build $([ "${BENCHFS_TEST_FULL:-0}" = 1 ] && echo 7200 || echo 180) model
     wants slurm && run_script slurm build 300 slurm
   fi
 fi

@@ -17,7 +17,7 @@ if [ "${BENCHFS_TEST_FULL:-0}" = 1 ]; then
   operations=100000 seeds=10 seed=$((RANDOM * 32768 + RANDOM)) mix_seconds=60 rounds=20 entries=1000000
   limit=900
 else
-  operations=3000 seeds=2 seed=1 mix_seconds=2 rounds=3 entries=50000 limit=60
+  operations=3000 seeds=2 seed=1 mix_seconds=2 rounds=3 entries=50000 limit=120
 fi
 only=.
 while [ $# -ge 2 ]; do
