@@ -7,7 +7,7 @@ namespace benchfs {
 namespace {
 
 constexpr std::uint64_t magic = 0x65646f6e73666362;  // "bcfsnode"
-constexpr std::uint32_t format_version = 1;
+constexpr std::uint32_t format_version = 2;
 
 struct Header {
   std::uint64_t magic;
@@ -50,6 +50,7 @@ std::vector<std::byte> encode(const NodeRecord& record) {
   body.text(record.mount_point);
   body.text(record.settings);
   body.counted(record.address);
+  body.number(record.incarnation);
 
   ByteWriter out;
   out.number(magic);
@@ -96,6 +97,7 @@ Result<NodeRecord> decode_node_record(std::span<const std::byte> bytes, std::str
   record.settings = in.text(settings_bytes_max);
   const auto address = in.counted(address_bytes_max);
   record.address.assign(address.begin(), address.end());
+  record.incarnation = in.number<std::uint32_t>();
   if (in.failed())
     return fault(why, sizeof(Header) + in.fault_offset(), "a field is cut short or too long");
   if (!in.complete()) return fault(why, sizeof(Header) + in.fault_offset(), "bytes are left over");

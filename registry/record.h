@@ -25,7 +25,8 @@ enum class NodeState : std::uint32_t {
   joined = 2,    // address and instance are valid
   ready = 3,     // its worker serves
   open = 4,      // the host record is written; clients may come
-  failed = 5,    // gave up before it was open; the file `failed` says why
+  failed = 5,    // gave up: before it was open, and the file `failed` says why; or later, when its
+                 // worker could not be started again
 };
 
 struct NodeRecord {
@@ -43,6 +44,7 @@ struct NodeRecord {
   std::string mount_point;
   std::string settings;            // the text behind the fingerprint: key=value key=value …
   std::vector<std::byte> address;  // of the UCX worker
+  std::uint32_t incarnation = 0;   // how often the worker was started again
   friend bool operator==(const NodeRecord&, const NodeRecord&) = default;
 };
 

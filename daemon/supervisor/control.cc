@@ -30,6 +30,8 @@ enum class Type : std::uint32_t {
   stop_requested,
   hold,
   done,
+  where_is,
+  peer_is,
 };
 
 constexpr std::size_t packet_bytes_max = 128U << 10;
@@ -50,6 +52,7 @@ ByteWriter packet(Type type) {
 // that outlives its reader: both travel in a memory file.
 Result<Fd> start_file(const Start& message) {
   ByteWriter out;
+  out.number(message.incarnation);
   out.number(message.rank);
   out.number(message.size);
   out.number(message.host_id);
@@ -61,6 +64,7 @@ Result<Fd> start_file(const Start& message) {
     out.text(peer.host_name);
     out.text(peer.data_dir);
     out.counted(peer.address);
+    out.number(peer.incarnation);
   }
   Fd file(::memfd_create("benchfs-start", MFD_CLOEXEC));
   if (!file) return Error::last();
@@ -91,6 +95,7 @@ Result<Start> read_start(int file) {
 
   ByteReader in(bytes);
   Start message;
+  message.incarnation = in.number<std::uint32_t>();
   message.rank = in.number<std::uint32_t>();
   message.size = in.number<std::uint32_t>();
   message.host_id = in.number<std::uint64_t>();
@@ -106,6 +111,7 @@ Result<Start> read_start(int file) {
     peer.data_dir = in.text(path_bytes_max);
     const auto address = in.counted(address_bytes_max);
     peer.address.assign(address.begin(), address.end());
+    peer.incarnation = in.number<std::uint32_t>();
     message.peers.push_back(std::move(peer));
   }
   ::explicit_bzero(bytes.data(), bytes.size());
@@ -127,6 +133,7 @@ Result<ControlMessage> parse_configure(ByteReader& in) {
   message.host_name = in.text(host_name_bytes_max);
   message.rank_dir = in.text(path_bytes_max);
   message.log_level_forced = in.number<std::uint8_t>() != 0;
+  message.incarnation = in.number<std::uint32_t>();
   if (!in.complete()) return Error(EBADMSG);
   try {
     message.config = decode(settings);
@@ -174,6 +181,7 @@ Status ControlChannel::send(const Configure& message) {
   out.text(message.host_name);
   out.text(message.rank_dir);
   out.number(static_cast<std::uint8_t>(message.log_level_forced));
+  out.number(message.incarnation);
   return send_packet(out.bytes(), {});
 }
 
@@ -219,6 +227,7 @@ Status ControlChannel::send(const Failed& message) {
 Status ControlChannel::send(const Ready& message) {
   ByteWriter out = packet(Type::ready);
   out.text(std::string_view(message.transport).substr(0, line_bytes_max));
+  out.number(static_cast<std::uint8_t>(message.recovers));
   return send_packet(out.bytes(), {});
 }
 
@@ -238,6 +247,21 @@ Status ControlChannel::send(const Hold& message) {
 
 Status ControlChannel::send(const control::Done&) {
   return send_packet(packet(Type::done).bytes(), {});
+}
+
+Status ControlChannel::send(const WhereIs& message) {
+  ByteWriter out = packet(Type::where_is);
+  out.number(message.rank);
+  return send_packet(out.bytes(), {});
+}
+
+Status ControlChannel::send(const PeerIs& message) {
+  ByteWriter out = packet(Type::peer_is);
+  out.number(message.rank);
+  out.number(static_cast<std::uint8_t>(message.ended));
+  out.number(message.incarnation);
+  out.counted(message.address);
+  return send_packet(out.bytes(), {});
 }
 
 Result<ControlMessage> ControlChannel::receive(std::int64_t deadline_ns) {
@@ -280,7 +304,8 @@ Result<ControlMessage> ControlChannel::receive(std::int64_t deadline_ns) {
         return ControlMessage(std::move(message));
       }
       case Type::ready: {
-        Ready message{in.text(line_bytes_max)};
+        Ready message{.transport = in.text(line_bytes_max),
+                      .recovers = in.number<std::uint8_t>() != 0};
         if (!in.complete()) return Error(EBADMSG);
         return ControlMessage(std::move(message));
       }
@@ -298,6 +323,22 @@ Result<ControlMessage> ControlChannel::receive(std::int64_t deadline_ns) {
       case Type::done:
         if (!in.complete()) return Error(EBADMSG);
         return ControlMessage(control::Done{});
+      case Type::where_is: {
+        WhereIs message;
+        message.rank = in.number<std::uint32_t>();
+        if (!in.complete()) return Error(EBADMSG);
+        return ControlMessage(message);
+      }
+      case Type::peer_is: {
+        PeerIs message;
+        message.rank = in.number<std::uint32_t>();
+        message.ended = in.number<std::uint8_t>() != 0;
+        message.incarnation = in.number<std::uint32_t>();
+        const auto address = in.counted(address_bytes_max);
+        if (!in.complete()) return Error(EBADMSG);
+        message.address.assign(address.begin(), address.end());
+        return ControlMessage(std::move(message));
+      }
     }
     return Error(EBADMSG);
   }

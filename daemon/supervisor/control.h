@@ -7,9 +7,13 @@
 //     Start              ->                            who the others are
 //                        <-  Ready                     serves; lets clients in
 //                        <-  Hold                      any time after Configure
+//                        <-  WhereIs                   a peer cannot be reached
+//     PeerIs             ->                            what the registry says of it now
 //                        <-  StopRequested             a client or another rank asked
 //     Stop               ->                            perhaps twice: first drain, then at once
 //                        <-  Done                      nothing in flight; the process then exits
+//   A worker that dies while it serves is followed by another, on a channel of its own, which gets
+//   back what the dead one asked to be held, if the dead one had said that it recovers.
 //   Failed may replace any answer of the worker; the supervisor prints its line, so the worker
 //   does not. A closed channel means the other side died: the worker then exits.
 #pragma once
@@ -31,7 +35,8 @@ namespace benchfs {
 
 // Something that outlives a worker. Names in use: "listener" (the clients' listening socket, bound
 // to <rank_dir>/socket), "lock" (of the rank's directory: only to be kept open, so that the
-// directory counts as in use while either process lives), and whatever the worker sent by Hold.
+// directory counts as in use while either process lives), and whatever the worker sent by Hold, of
+// which the supervisor itself looks into "control" (the ControlPage, common/ring.h).
 struct HeldFd {
   std::string name;
   Fd fd;
@@ -45,6 +50,7 @@ struct Peer {
   std::string host_name;
   std::string data_dir;
   std::vector<std::byte> address;  // of the UCX worker
+  std::uint32_t incarnation = 0;   // how often its worker was started again
   friend bool operator==(const Peer&, const Peer&) = default;
 };
 
@@ -56,11 +62,13 @@ struct Configure {
   Config config;
   std::uint32_t rank = 0;
   std::string host_name;
-  std::string rank_dir;           // exists, empty, 0700
+  std::string rank_dir;           // exists, 0700; empty at the first start
   bool log_level_forced = false;  // BENCHFS_LOG: log.level holds for all ranks
+  std::uint32_t incarnation = 0;  // how often a worker died before this one
 };
 
 struct Start {
+  std::uint32_t incarnation = 0;
   std::uint32_t rank = 0;
   std::uint32_t size = 0;
   InstanceId instance{};
@@ -75,6 +83,13 @@ struct Stop {
   bool tell_peers = false;     // the whole instance is to stop: pass it on through rank 0
 };
 
+struct PeerIs {
+  std::uint32_t rank = 0;
+  bool ended = false;  // in order, or it is not started again
+  std::uint32_t incarnation = 0;
+  std::vector<std::byte> address;
+};
+
 // To the supervisor.
 
 struct AddressIs {
@@ -86,6 +101,7 @@ struct Failed {
 };
 struct Ready {
   std::string transport;  // for the banner, such as "tcp (eth0)"
+  bool recovers = false;  // a worker started after its death knows all that was answered
 };
 struct StopRequested {
   bool by_peer = false;  // another rank passed it on: the others know already
@@ -93,13 +109,17 @@ struct StopRequested {
 struct Hold {
   HeldFd held;  // replaces an older one of the same name
 };
+struct WhereIs {
+  std::uint32_t rank = 0;
+};
 struct Done {};
 
 }  // namespace control
 
-using ControlMessage = std::variant<control::Configure, control::Start, control::Stop,
-                                    control::AddressIs, control::Failed, control::Ready,
-                                    control::StopRequested, control::Hold, control::Done>;
+using ControlMessage =
+    std::variant<control::Configure, control::Start, control::Stop, control::AddressIs,
+                 control::Failed, control::Ready, control::StopRequested, control::Hold,
+                 control::Done, control::WhereIs, control::PeerIs>;
 
 class ControlChannel {
  public:
@@ -120,6 +140,8 @@ class ControlChannel {
   Status send(const control::StopRequested& message);
   Status send(const control::Hold& message);  // the descriptor stays the caller's too
   Status send(const control::Done& message);
+  Status send(const control::WhereIs& message);
+  Status send(const control::PeerIs& message);
 
   // Waits until `deadline_ns` (CLOCK_MONOTONIC; 0: do not wait). EAGAIN: nothing came.
   // ECONNRESET: the peer is gone. EBADMSG: not one of ours, dropped.

@@ -25,10 +25,10 @@ Starter::Starter(Parts parts, NodeRecord own, Identity identity, bool registry_c
       own_(std::move(own)),
       identity_(identity),
       registry_claimed_(registry_claimed),
-      held_(std::move(held)),
       patience_(std::move(patience)),
       finished_fd_(::eventfd(0, EFD_CLOEXEC)),
       known_own_(own_) {
+  message_.held = std::move(held);
   patience_.given_up = [this] { return cancelled_.load(); };
   if (!finished_fd_) throw StartFailure(exit_code::other, "No eventfd: " + describe(Error::last()));
 }
@@ -44,9 +44,10 @@ void Starter::worker_has_address(std::vector<std::byte> address) {
   changed_.notify_all();
 }
 
-void Starter::worker_is_ready(std::string transport) {
+void Starter::worker_is_ready(std::string transport, bool recovers) {
   const std::lock_guard guard(mutex_);
   transport_ = std::move(transport);
+  recovers_ = recovers;
   is_ready_ = true;
   changed_.notify_all();
 }
@@ -152,20 +153,19 @@ void Starter::start() {
 }
 
 void Starter::send_start(const std::vector<NodeRecord>& records) {
-  control::Start message;
-  message.rank = own_.rank;
-  message.size = own_.size;
-  message.instance = own_.instance;
-  message.host_id = own_.host_id;
-  message.secret = identity_.secret;
+  message_.rank = own_.rank;
+  message_.size = own_.size;
+  message_.instance = own_.instance;
+  message_.host_id = own_.host_id;
+  message_.secret = identity_.secret;
   for (const NodeRecord& record : records)
-    message.peers.push_back({.rank = record.rank,
-                             .host_id = record.host_id,
-                             .host_name = record.host_name,
-                             .data_dir = record.data_dir,
-                             .address = record.address});
-  message.held = std::move(held_);
-  const Status sent = parts_.control.send(message);
+    message_.peers.push_back({.rank = record.rank,
+                              .host_id = record.host_id,
+                              .host_name = record.host_name,
+                              .data_dir = record.data_dir,
+                              .address = record.address});
+  const Status sent = parts_.control.send(message_);
+  message_.held.clear();
   // A worker that has ended is the loop's to tell about; anything else is ours.
   if (!sent.ok() && sent.error() != Error(EPIPE))
     throw StartFailure(exit_code::worker,

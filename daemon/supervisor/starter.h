@@ -43,7 +43,7 @@ class Starter {
 
   // From the supervisor's loop: what the worker said.
   void worker_has_address(std::vector<std::byte> address);
-  void worker_is_ready(std::string transport);
+  void worker_is_ready(std::string transport, bool recovers);
 
   // When finished: none means that clients may come.
   std::optional<StartFailure> join();
@@ -55,6 +55,9 @@ class Starter {
   NodeRecord own() const;                                      // as far as it is known
   std::uint32_t hosts() const { return hosts_; }               // after join()
   const std::string& transport() const { return transport_; }  // after join()
+  // After join(): what a worker that follows the first one is to be told, but for the descriptors.
+  control::Start& start_message() { return message_; }
+  bool recovers() const { return recovers_; }  // after join()
 
  private:
   void run() noexcept;
@@ -67,7 +70,7 @@ class Starter {
   NodeRecord own_;  // the thread's
   Identity identity_;
   bool registry_claimed_;
-  std::vector<HeldFd> held_;
+  control::Start message_;
   Patience patience_;
   Fd finished_fd_;
   std::thread thread_;
@@ -83,6 +86,7 @@ class Starter {
   std::atomic<bool> cancelled_ = false;
   std::vector<std::byte> address_;
   std::string transport_;
+  bool recovers_ = false;
 };
 
 }  // namespace benchfs

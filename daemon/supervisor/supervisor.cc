@@ -94,21 +94,7 @@ void Supervisor::prepare() {
   data_ = std::make_unique<DataDirectory>(config.storage.data_dir, own.rank);
   listener_ = data_->make_listener();
 
-  auto pair = ControlChannel::make_pair();
-  if (!pair.ok()) throw StartFailure(exit_code::other, "No socket pair: " + describe(pair.error()));
-  control_ = std::make_unique<ControlChannel>(std::move(pair->first));
-  worker_ = std::make_unique<WorkerProcess>(std::move(pair->second));
-  control_open_ = true;
-  control::Configure configure;
-  configure.config = config;
-  configure.rank = own.rank;
-  configure.host_name = own.host_name;
-  configure.rank_dir = data_->rank_path();
-  configure.log_level_forced = settings_.log_level_forced;
-  const Status sent = control_->send(configure);
-  if (!sent.ok() && sent.error() != Error(EPIPE))  // its end is told by the loop
-    throw StartFailure(exit_code::other,
-                       "The worker cannot be told its settings: " + describe(sent.error()));
+  begin_worker(0);
 
   std::vector<HeldFd> held;
   Fd listener(::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0));
@@ -169,8 +155,13 @@ void Supervisor::on_deadline() {
                                    std::to_string(settings_.config.node.start_timeout_s) +
                                    " s: start again, or set node.bootstrap",
                                Teller::rank_0));
-    case Phase::serving:  // without a worker
-      if (registry_->is_ready(starter_->own().instance)) {
+    case Phase::serving:  // without a worker that serves
+      if (restart_) {
+        log::warn("the worker does not come up again and is killed");
+        worker_->kill();
+        return on_worker_end();
+      }
+      if (registry_->is_ready(own().instance)) {
         deadline_ns_ = sys::now_ns() + look_ns;
         return;
       }
@@ -225,13 +216,23 @@ void Supervisor::on_control() {
 void Supervisor::on_message(ControlMessage message) {
   using namespace control;
   if (auto* const address = std::get_if<AddressIs>(&message)) {
-    starter_->worker_has_address(std::move(address->address));
+    if (restart_)
+      on_restart_address(std::move(address->address));
+    else
+      starter_->worker_has_address(std::move(address->address));
   } else if (auto* const ready = std::get_if<Ready>(&message)) {
-    starter_->worker_is_ready(std::move(ready->transport));
+    if (restart_)
+      on_restarted();
+    else
+      starter_->worker_is_ready(std::move(ready->transport), ready->recovers);
   } else if (auto* const failed = std::get_if<Failed>(&message)) {
     if (phase_ == Phase::starting) return fail(StartFailure(failed->exit_code, failed->line));
-    log::error("{}", failed->line);
     worker_failed_ = std::move(*failed);
+    if (restart_)
+      return give_worker_up("worker of rank " + std::to_string(own().rank) + " on host " +
+                            own().host_name + " died (" + restart_->how +
+                            ") and does not serve again: " + worker_failed_->line);
+    log::error("{}", worker_failed_->line);
   } else if (const auto* const request = std::get_if<StopRequested>(&message)) {
     if (phase_ == Phase::serving || phase_ == Phase::draining)
       begin_stop(request->by_peer ? "a request of another rank" : "a request", false,
@@ -241,6 +242,8 @@ void Supervisor::on_message(ControlMessage message) {
       held_[hold->held.name] = std::move(hold->held.fd);
     else
       log::warn("{} is not held: {} descriptors are", hold->held.name, held_.size());
+  } else if (const auto* const question = std::get_if<WhereIs>(&message)) {
+    tell_where(question->rank);
   } else if (std::holds_alternative<control::Done>(message)) {
     worker_done_ = true;
   }
@@ -250,28 +253,28 @@ void Supervisor::on_worker_end() {
   if (control_open_) on_control();
   if (phase_ == Phase::ended || !worker_->reap()) return;
   control_open_ = false;
-  const NodeRecord me = own();
-  const std::string line = "worker of rank " + std::to_string(me.rank) + " on host " +
-                           me.host_name + " died (" + worker_->how() + ")";
+  const std::string line = worker_died();
   if (phase_ == Phase::starting)
     return fail(StartFailure(exit_code::worker, line + " before all ranks were ready"));
-  if (phase_ != Phase::serving) {
+  if (phase_ == Phase::stopping || worker_done_) {
     if (worker_done_ && worker_->ended_well()) return end(exit_code_);
     log::warn("{} while stopping", line);
     return end(exit_code::worker);
   }
-  // What it knew of files was in its memory: it is not started again, and who asks it gets EIO.
-  // The other ranks of this host go on, so the host record stays.
-  log::error("{}; what it held is lost, and requests to it fail with EIO", line);
-  exit_code_ = worker_failed_ ? worker_failed_->exit_code : exit_code::worker;
-  listener_.reset();
-  held_.clear();
-  deadline_ns_ = sys::now_ns() + look_ns;
+  on_death_while_serving();
+}
+
+std::string Supervisor::worker_died() const {
+  const NodeRecord me = own();
+  return "worker of rank " + std::to_string(me.rank) + " on host " + me.host_name + " died (" +
+         worker_->how() + ")";
 }
 
 void Supervisor::on_started() {
   if (const auto failure = starter_->join()) return fail(*failure);
   phase_ = Phase::serving;
+  serving_ = starter_->own();
+  recovers_ = starter_->recovers();
   deadline_ns_ = 0;
   const NodeRecord me = own();
   log::info("ready: {} {} on {} {} serve {}; data in {}, transport {}, {:.2f} s", me.size,
@@ -282,7 +285,11 @@ void Supervisor::on_started() {
 
 void Supervisor::begin_stop(const char* why, bool drain, bool tell_peers) {
   log::info("{} on {}", drain ? "draining" : "stopping", why);
-  if (worker_->ended()) return end(exit_code_);
+  if (restart_ && tell_peers) {  // by the next worker
+    stop_after_restart_ = why;
+    return;
+  }
+  if (worker_->ended() || restart_) return end(exit_code_);  // nobody is served
   stop_began_ns_ = sys::now_ns();
   const std::uint32_t drain_s = drain ? settings_.config.node.drain_timeout_s : 0;
   phase_ = drain ? Phase::draining : Phase::stopping;
@@ -299,7 +306,10 @@ void Supervisor::begin_stop(const char* why, bool drain, bool tell_peers) {
   if (!sent.ok()) log::warn("the worker cannot be told to stop: {}", sent.error());
 }
 
-NodeRecord Supervisor::own() const { return starter_ ? starter_->own() : early_own_; }
+NodeRecord Supervisor::own() const {
+  if (serving_) return *serving_;
+  return starter_ ? starter_->own() : early_own_;
+}
 
 bool Supervisor::tells(Teller teller) const {
   switch (teller) {

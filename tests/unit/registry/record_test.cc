@@ -99,8 +99,8 @@ TEST(NodeRecord, SaysWhatIsWrongAndWhere) {
   bytes[0] = std::byte{'x'};
   EXPECT_EQ(fault_of(bytes), "at offset 0: this is not a BenchFS node record");
   bytes = encode(sample());
-  put_number(bytes, 8, 2);
-  EXPECT_EQ(fault_of(bytes), "at offset 8: format version 2, this program knows 1");
+  put_number(bytes, 8, 3);
+  EXPECT_EQ(fault_of(bytes), "at offset 8: format version 3, this program knows 2");
   bytes = encode(sample());
   bytes.back() ^= std::byte{1};
   EXPECT_EQ(fault_of(bytes), "at offset 16: the checksum does not match");

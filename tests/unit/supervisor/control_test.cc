@@ -49,12 +49,14 @@ TEST_F(Control, CarriesTheConfiguration) {
   message.host_name = "bn3";
   message.rank_dir = "/local/rank_3";
   message.log_level_forced = true;
+  message.incarnation = 4;
   const auto got = pass(message);
   EXPECT_EQ(got.config, message.config);
   EXPECT_EQ(got.rank, 3U);
   EXPECT_EQ(got.host_name, "bn3");
   EXPECT_EQ(got.rank_dir, "/local/rank_3");
   EXPECT_TRUE(got.log_level_forced);
+  EXPECT_EQ(got.incarnation, 4U);
 }
 
 TEST_F(Control, CarriesTheStartOfThousandsOfRanks) {
@@ -117,6 +119,15 @@ TEST_F(Control, CarriesTheSmallMessages) {
   EXPECT_EQ(failed.exit_code, 8);
   EXPECT_EQ(failed.line, "no network");
   EXPECT_EQ(pass(control::Ready{.transport = "tcp (lo)"}).transport, "tcp (lo)");
+  EXPECT_FALSE(pass(control::Ready{.transport = "tcp"}).recovers);
+  EXPECT_TRUE(pass(control::Ready{.transport = "tcp", .recovers = true}).recovers);
+  EXPECT_EQ(pass(control::WhereIs{.rank = 7}).rank, 7U);
+  const auto where = pass(control::PeerIs{
+      .rank = 7, .ended = true, .incarnation = 2, .address = {std::byte{1}, std::byte{2}}});
+  EXPECT_EQ(where.rank, 7U);
+  EXPECT_TRUE(where.ended);
+  EXPECT_EQ(where.incarnation, 2U);
+  EXPECT_EQ(where.address, (std::vector<std::byte>{std::byte{1}, std::byte{2}}));
   EXPECT_TRUE(pass(control::StopRequested{.by_peer = true}).by_peer);
   pass(control::Done{});
 }

@@ -7,13 +7,16 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <optional>
+#include <span>
 
 #include "common/fd.h"
 #include "common/sys.h"
 #include "registry/host_record.h"
+#include "registry/record.h"
 #include "registry/start_failure.h"
 #include "tests/unit/registry/scratch.h"
 
@@ -214,6 +217,59 @@ TEST_F(Supervise, OutlivesItsWorkerUntilItIsStopped) {
   EXPECT_TRUE(server.runs());
   server.signal(SIGTERM);
   EXPECT_EQ(server.end(), exit_code::worker);
+  expect_nothing_left();
+}
+
+TEST_F(Supervise, StartsAWorkerThatRecoversAgain) {
+  Server server = start({"FAKE_WORKER=recover_2"});
+  ASSERT_TRUE(ready());
+  for (int deaths = 1; deaths <= 2; ++deaths) {
+    connect();
+    ASSERT_TRUE(eventually([&] { return lines("; it serves again after ") == deaths; })) << log();
+    EXPECT_EQ(lines(" died (signal 9 (Killed)); it serves again after "), deaths) << log();
+    std::string why;
+    const std::string bytes = read_text(registry() + "/node_0.addr");
+    const auto record = decode_node_record(std::as_bytes(std::span(bytes)), why);
+    ASSERT_TRUE(record.ok()) << why;
+    EXPECT_EQ(record->incarnation, static_cast<std::uint32_t>(deaths));
+    const std::string address = "address of rank 0 as " + std::to_string(deaths);
+    EXPECT_TRUE(std::ranges::equal(record->address, std::as_bytes(std::span(address))));
+  }
+  EXPECT_EQ(lines("worker of rank 0 on host "), 2) << log();
+  connect();
+  EXPECT_EQ(server.end(), 0) << log();
+  expect_nothing_left();
+}
+
+TEST_F(Supervise, GivesAWorkerUpThatKeepsDying) {
+  Server server = start({"FAKE_WORKER=recover_100"});
+  ASSERT_TRUE(ready());
+  for (int deaths = 1; deaths <= 4; ++deaths) {
+    connect();
+    ASSERT_TRUE(eventually([&] { return lines("; it serves again after ") == deaths; })) << log();
+  }
+  connect();
+  ASSERT_TRUE(eventually([&] { return logged(", the 5th time within 60 s, and is not started"); }))
+      << log();
+  EXPECT_EQ(lines("error"), 1) << log();
+  EXPECT_TRUE(server.runs());
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.end(), exit_code::worker);
+  expect_nothing_left();
+}
+
+TEST_F(Supervise, GivesAWorkerUpThatRefuses) {
+  Server server = start({"FAKE_WORKER=refuse_again"});
+  ASSERT_TRUE(ready());
+  connect();
+  ASSERT_TRUE(eventually([&] { return logged("requests to rank 0 fail with EIO"); })) << log();
+  EXPECT_TRUE(
+      logged(" died (signal 9 (Killed)) and does not serve again: Failed to create UCX "
+             "context: on purpose; requests to rank 0 fail with EIO"))
+      << log();
+  EXPECT_EQ(lines("on purpose"), 1) << log();
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.end(), exit_code::network);
   expect_nothing_left();
 }
 
