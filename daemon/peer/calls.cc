@@ -11,8 +11,26 @@ Task<Result<PeerReply>> Core::call(std::uint32_t rank, std::vector<std::byte> bo
   const Busy busy(*this);
   if (body.size() > body_bytes_max || send.size() > data_bytes_max) co_return Error(EMSGSIZE);
   if (!started_ || rank >= links_.size() || rank == identity_.rank) co_return Error(EINVAL);
-  if (closing_) co_return Error(EIO);
+  for (;;) {
+    auto result = co_await attempt(rank, body, send, receive);
+    if (result.ok() || result.error() != Error(connection_lost)) co_return result;
+    if (!worth_another_attempt(rank)) co_return Error(EIO);
+  }
+}
 
+bool Core::worth_another_attempt(std::uint32_t rank) {
+  Link& link = links_[rank];
+  if (closing_ || link.ended) return false;
+  const std::int64_t timeout_ns = std::int64_t{options_.request_timeout_ms} * 1'000'000;
+  if (link.down_since_ns != 0 && sys::now_ns() - link.down_since_ns >= timeout_ns) link.lost = true;
+  look_up(rank);
+  return !link.lost;
+}
+
+Task<Result<PeerReply>> Core::attempt(std::uint32_t rank, std::span<const std::byte> body,
+                                      std::span<const std::byte> send,
+                                      std::span<std::byte> receive) {
+  if (closing_ || links_[rank].ended) co_return Error(EIO);
   std::shared_ptr<Connection> connection = links_[rank].current;
   if (!connection || connection->state != State::open) {
     auto result = co_await connected(rank);
@@ -43,7 +61,7 @@ Task<Result<PeerReply>> Core::call(std::uint32_t rank, std::vector<std::byte> bo
     fetching.receive(call.descriptor,
                      joined.empty() ? receive.first(call.header.data_bytes) : std::span(joined));
     const int fetched = co_await fetching.done;
-    if (result == 0) result = fetched;
+    if (result == 0 && fetched < 0) result = connection->lied ? -EIO : -connection_lost;
     if (fetched == 0 && !joined.empty()) {
       const auto middle = joined.begin() + static_cast<std::ptrdiff_t>(body_bytes);
       call.body.assign(joined.begin(), middle);
@@ -54,6 +72,8 @@ Task<Result<PeerReply>> Core::call(std::uint32_t rank, std::vector<std::byte> bo
 
   connection->calls.erase(header.call);
   released(connection);
+  // An answer of a process that has a successor by now: that one does not know what it promised.
+  if (connection->incarnation != links_[rank].incarnation) co_return Error(connection_lost);
   // How UCX ended it is of no use to an application.
   if (result == -ECANCELED || result == -ETIMEDOUT) co_return Error(EIO);
   if (result < 0) co_return Error(-result);

@@ -9,6 +9,7 @@
 //
 // When two servers greet each other at once, the lower rank's hello counts: the higher one answers
 // it on the endpoint it greeted with (UCX has paired the two), the lower ignores the other's.
+#include <algorithm>
 #include <cstring>
 
 #include "common/log.h"
@@ -44,7 +45,7 @@ Task<Result<std::shared_ptr<Connection>>> Core::connected(std::uint32_t rank) {
     if (link.current && link.current->state == State::open) co_return link.current;
     const bool connecting = link.current || link.candidate;
     const bool early = !connecting && sys::now_ns() < link.not_before_ns;
-    if (!connecting && !early && !greet(rank).ok()) co_return Error(EIO);
+    if (!connecting && !early && !greet(rank).ok()) co_return Error(connection_lost);
     Completion changed(loop_);
     link.waiters.push_back(&changed);
     EventLoop::Timer timer{};
@@ -52,15 +53,19 @@ Task<Result<std::shared_ptr<Connection>>> Core::connected(std::uint32_t rank) {
     const int result = co_await changed;
     if (early) loop_.cancel(timer);
     std::erase(link.waiters, &changed);
-    if (result < 0 && result != -ETIMEDOUT) co_return Error(EIO);
+    if (result < 0 && result != -ETIMEDOUT) co_return Error(-result);
   }
 }
 
 Status Core::greet(std::uint32_t rank) {
   Link& link = links_[rank];
   const auto connection = open_endpoint(rank, link.address, nullptr);
-  if (!connection) return Error(EIO);
+  if (!connection) {
+    down_since(link, sys::now_ns());
+    return Error(EIO);
+  }
   connection->handshake.initiator = identity_.rank;
+  connection->handshake.initiator_incarnation = identity_.incarnation;
   connection->handshake.responder = rank;
   connection->handshake.initiator_nonce = fresh_nonce();
   rename(*connection, fresh_number());
@@ -114,6 +119,7 @@ void Core::handle_hello(std::span<const std::byte> bytes, const void* endpoint) 
   if (!verified.ok() || closing_) return;
   const std::uint32_t rank = verified->hello.from;
   Link& link = links_[rank];
+  if (verified->hello.incarnation < link.incarnation) return;  // of a process that has ended
   std::shared_ptr<Connection> greeting;
   if (link.current && link.current->state == State::greeting &&
       link.current->address == verified->address) {
@@ -133,13 +139,18 @@ void Core::handle_hello(std::span<const std::byte> bytes, const void* endpoint) 
 void Core::challenge(const std::shared_ptr<Connection>& connection, const Hello& hello) {
   connection->handshake = Handshake{.initiator = hello.from,
                                     .responder = identity_.rank,
+                                    .initiator_incarnation = hello.incarnation,
+                                    .responder_incarnation = identity_.incarnation,
                                     .initiator_nonce = hello.nonce,
                                     .responder_nonce = fresh_nonce()};
+  connection->incarnation = hello.incarnation;
   connection->proof_sent = false;
   rename(*connection, connection_number(identity_, connection->handshake));
   enter(connection, State::proving);
   const Challenge text{.nonce = connection->handshake.responder_nonce,
-                       .proof = responder_proof(identity_, connection->handshake)};
+                       .proof = responder_proof(identity_, connection->handshake),
+                       .incarnation = identity_.incarnation,
+                       .reserved = 0};
   send_note(connection, header_of(Kind::challenge, hello.connection), copy_of(text));
 }
 
@@ -148,8 +159,10 @@ void Core::handle_challenge(const std::shared_ptr<Connection>& connection,
   Challenge text;
   std::memcpy(&text, body.data(), sizeof text);  // its length was checked on arrival
   connection->handshake.responder_nonce = text.nonce;
+  connection->handshake.responder_incarnation = text.incarnation;
+  connection->incarnation = text.incarnation;
   if (!same(text.proof, responder_proof(identity_, connection->handshake)))
-    return fail(connection, "it does not know this instance's secret");
+    return lie(connection, "it does not know this instance's secret");
   rename(*connection, connection_number(identity_, connection->handshake));
   connection->proof_sent = true;
   send_note(connection, header_of(Kind::proof, connection->number),
@@ -161,7 +174,7 @@ void Core::handle_proof(const std::shared_ptr<Connection>& connection,
   Proof proof;
   std::memcpy(proof.data(), body.data(), sizeof proof);  // its length was checked on arrival
   if (!same(proof, initiator_proof(identity_, connection->handshake)))
-    return fail(connection, "it does not know this instance's secret");
+    return lie(connection, "it does not know this instance's secret");
   send_note(connection, header_of(Kind::accepted, connection->number));
 
   // A peer that greets has lost the connection there was, or is another process now.
@@ -179,9 +192,14 @@ void Core::opened(const std::shared_ptr<Connection>& connection) {
   Link& link = links_[connection->rank];
   link.reported = false;
   link.greetings = 0;
+  link.down_since_ns = link.not_before_ns = 0;
+  link.lost = link.ended = false;
   log::debug("peer rank {}: connected", connection->rank);
+  const bool restarted = connection->incarnation > link.incarnation;
+  link.incarnation = std::max(link.incarnation, connection->incarnation);
   wake(link, 0);
   trim();
+  if (restarted && hooks_.restarted) hooks_.restarted(connection->rank);
 }
 
 void Core::rename(Connection& connection, std::uint64_t number) {
@@ -190,13 +208,43 @@ void Core::rename(Connection& connection, std::uint64_t number) {
   by_number_[number] = &connection;
 }
 
-void Core::update(std::uint32_t rank, std::vector<std::byte> address) {
+void Core::update(std::uint32_t rank, std::vector<std::byte> address, std::uint32_t incarnation) {
   if (rank >= links_.size()) return;
   Link& link = links_[rank];
-  if (link.address == address) return;
+  if (link.address == address || incarnation < link.incarnation) return;
   link.address = std::move(address);
-  link.reported = false;
-  if (link.current && link.current->address != link.address) close(link.current, 0);
+  link.reported = link.ended = link.lost = false;
+  link.not_before_ns = 0;
+  if (link.current && link.current->address != link.address)
+    close(link.current, 0);
+  else
+    wake(link, 0);
+}
+
+void Core::ended(std::uint32_t rank) {
+  if (rank >= links_.size()) return;
+  Link& link = links_[rank];
+  if (link.current && link.current->usable()) return;  // it speaks to us
+  link.ended = true;
+  if (link.current) close(link.current, -EIO);
+  wake(link, -EIO);
+}
+
+// Some at a time, as each costs both sides an endpoint; what is idle then is closed as always.
+void Core::greet_all() {
+  constexpr std::uint32_t at_once = 16;
+  for (std::uint32_t first = 0; first < at_once && first < links_.size(); ++first)
+    loop_.spawn(greet_every(first, at_once));
+}
+
+Task<Done> Core::greet_every(std::uint32_t first, std::uint32_t step) {
+  const Busy busy(*this);
+  for (std::uint32_t rank = first; rank < links_.size() && !closing_; rank += step) {
+    if (rank == identity_.rank) continue;
+    const auto connection = co_await connected(rank);
+    if (!connection.ok()) log::debug("peer rank {}: not there yet", rank);
+  }
+  co_return Done{};
 }
 
 }  // namespace benchfs::peer

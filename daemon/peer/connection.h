@@ -24,7 +24,7 @@ class Core;
 struct Call {
   explicit Call(EventLoop& loop) : answered(loop) {}
 
-  Completion answered;  // 0, or -errno when there is no answer
+  Completion answered;  // 0, or -errno: what the peer answered, or why there is no answer
   std::span<std::byte> receive;
   Header header{};  // of the answer
   std::vector<std::byte> body;
@@ -58,6 +58,8 @@ struct Connection : std::enable_shared_from_this<Connection> {
   Handshake handshake{};
   bool proof_sent = false;
   bool peer_closed = false;
+  bool lied = false;              // broke the protocol: what it was asked is not asked again
+  std::uint32_t incarnation = 0;  // of the peer
   bool transport_failed = false;  // UCX said so: nothing can be sent any more
   std::vector<std::byte> address;
 
@@ -77,8 +79,13 @@ struct Link {
   std::shared_ptr<Connection> candidate;  // the peer said hello; replaces `current` when it proved
   std::vector<Completion*> waiters;       // 0: look again, -errno: give up
   std::int64_t not_before_ns = 0;         // no new endpoint before this time
-  int greetings = 0;                      // unanswered in a row
-  bool reported = false;                  // its trouble was logged since it last worked
+  std::int64_t down_since_ns = 0;         // no sign of life since; 0: it can be reached
+  std::int64_t look_up_ns = 0;            // when it was last asked where the rank is
+  std::uint32_t incarnation = 0;          // the highest that was seen
+  bool lost = false;      // down for longer than the time-out: one attempt for each request
+  bool ended = false;     // for good
+  int greetings = 0;      // unanswered in a row
+  bool reported = false;  // its trouble was logged since it last worked
 };
 
 }  // namespace benchfs::peer

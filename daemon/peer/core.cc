@@ -127,7 +127,7 @@ Task<Status> Core::shutdown(std::int64_t deadline_ns) {
   // The peers are told, and what UCX still holds of it leaves with the answers.
   const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
   for (const auto& connection : all)
-    if (connection->usable()) note(connection, Kind::gone);
+    if (connection->usable()) note(connection, Kind::ended);
   co_await wait_until(&Core::notes_left, now_ns + (deadline_ns - now_ns) * 3 / 4);
   for (const auto& connection : all) close(connection, -EIO);
   for (Link& link : links_) wake(link, -EIO);

@@ -12,6 +12,7 @@
 // is in those is handled after ucp_worker_progress returned.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -33,6 +34,9 @@
 #include "daemon/peer/ucx_context.h"
 
 namespace benchfs::peer {
+
+// How a call ends whose connection is lost: it may be made again. No application sees it.
+inline constexpr int connection_lost = ECONNRESET;
 
 // Looks at UCX after a close: it destroys what was closed in some later progress.
 inline constexpr int looks_after_close = 64;
@@ -57,7 +61,13 @@ class Core {
 
   void start(const PeerIdentity& identity, std::vector<std::vector<std::byte>> addresses,
              PeerChannel::Handler handler);
-  void update(std::uint32_t rank, std::vector<std::byte> address);
+  void set_hooks(PeerHooks hooks) { hooks_ = std::move(hooks); }
+  void greet_all();
+  void update(std::uint32_t rank, std::vector<std::byte> address, std::uint32_t incarnation);
+  void ended(std::uint32_t rank);
+  std::uint32_t incarnation(std::uint32_t rank) const {
+    return rank < links_.size() ? links_[rank].incarnation : 0;
+  }
   PeerStatistics statistics() const;
   Task<Status> shutdown(std::int64_t deadline_ns);
   bool poll();
@@ -123,6 +133,12 @@ class Core {
   void handle(Message message);
   void drop(Message& message);
 
+  // calls.cc
+  Task<Result<PeerReply>> attempt(std::uint32_t rank, std::span<const std::byte> body,
+                                  std::span<const std::byte> send, std::span<std::byte> receive);
+  bool worth_another_attempt(std::uint32_t rank);
+  Task<Done> greet_every(std::uint32_t first, std::uint32_t step);
+
   // connect.cc
   Task<Result<std::shared_ptr<Connection>>> connected(std::uint32_t rank);
   Status greet(std::uint32_t rank);
@@ -143,6 +159,12 @@ class Core {
 
   // liveness.cc
   void fail(std::shared_ptr<Connection> connection, std::string_view why);
+  void lie(const std::shared_ptr<Connection>& connection, std::string_view why) {
+    connection->lied = true;
+    fail(connection, why);
+  }
+  void down_since(Link& link, std::int64_t time_ns);
+  void look_up(std::uint32_t rank);
   void close(std::shared_ptr<Connection> connection, int waiters_result);
   void wake(Link& link, int result);
   void watch_over();
@@ -170,6 +192,7 @@ class Core {
   UcxContext context_;
   PeerIdentity identity_;
   PeerChannel::Handler handler_;
+  PeerHooks hooks_;
   bool started_ = false;
   bool closing_ = false;
 

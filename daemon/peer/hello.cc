@@ -62,7 +62,7 @@ std::vector<std::byte> make_hello(const PeerIdentity& self, std::uint32_t to, co
                     .nonce = nonce,
                     .connection = connection,
                     .address_bytes = static_cast<std::uint32_t>(address.size()),
-                    .reserved = 0};
+                    .incarnation = self.incarnation};
   std::vector<std::byte> bytes(sizeof hello + address.size() + sizeof(Proof));
   std::memcpy(bytes.data(), &hello, sizeof hello);
   std::memcpy(bytes.data() + sizeof hello, address.data(), address.size());
@@ -77,8 +77,7 @@ Result<VerifiedHello> verify_hello(const PeerIdentity& self, std::span<const std
   Hello& hello = verified.hello;
   if (bytes.size() < sizeof hello + sizeof(Proof)) return Error(EBADMSG);
   std::memcpy(&hello, bytes.data(), sizeof hello);
-  if (hello.magic != hello_magic || hello.version != version || hello.reserved != 0)
-    return Error(EBADMSG);
+  if (hello.magic != hello_magic || hello.version != version) return Error(EBADMSG);
   if (hello.address_bytes == 0 || hello.address_bytes > address_bytes_max) return Error(EBADMSG);
   const std::size_t authentic = sizeof hello + hello.address_bytes;
   if (bytes.size() != authentic + sizeof(Proof)) return Error(EBADMSG);

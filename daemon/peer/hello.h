@@ -33,6 +33,8 @@ Result<VerifiedHello> verify_hello(const PeerIdentity& self, std::span<const std
 struct Handshake {
   std::uint32_t initiator;
   std::uint32_t responder;
+  std::uint32_t initiator_incarnation = 0;
+  std::uint32_t responder_incarnation = 0;
   Nonce initiator_nonce;
   Nonce responder_nonce;
 };

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t leaving_ns_max = 1'000'000'000;
 constexpr std::int64_t reconnect_ns = 100'000'000;
+constexpr std::int64_t look_up_again_ns = 50'000'000;
 constexpr int greetings_max = 3;  // within the time-out
 constexpr std::size_t failed_here_max = 1024;
 
@@ -32,14 +33,18 @@ void Core::fail(std::shared_ptr<Connection> connection, std::string_view why) {
     log::debug("peer rank {}: connection closed: {}", connection->rank, why);
   } else {
     ++statistics_.connections_lost;
-    if (!std::exchange(link.reported, true)) {
-      log::warn("peer rank {}: {}: {}", connection->rank,
-                connection->usable() ? "connection lost" : "connection not made", why);
-    }
+    // What is asked of it is asked again, and if that is no use its failure is told.
+    const std::string line = fmt::format("peer rank {}: {}: {}", connection->rank,
+                                         connection->usable() ? "lost" : "not connected", why);
+    if (connection->lied && !std::exchange(link.reported, true))
+      log::warn("{}", line);
+    else
+      log::debug("{}", line);
+    down_since(link, sys::now_ns());
   }
   // UCX 1.13 aborts when a TCP connection is accepted and reset before its first send has returned,
   // which is what a process does whose sockets the kernel is closing one by one.
-  if (connection->transport_failed || connection->peer_closed)
+  if (connection->transport_failed || connection->peer_closed || !connection->usable())
     link.not_before_ns = sys::now_ns() + reconnect_ns;
   // Closing our endpoint tells the peer nothing. If this does not reach it either, it learns it by
   // asking once more.
@@ -48,7 +53,21 @@ void Core::fail(std::shared_ptr<Connection> connection, std::string_view why) {
     if (failed_here_.size() >= failed_here_max) failed_here_.clear();
     failed_here_.emplace(connection->number, connection->rank);
   }
-  close(std::move(connection), -EIO);
+  const int result = connection->lied ? -EIO : -connection_lost;
+  close(std::move(connection), result);
+}
+
+void Core::down_since(Link& link, std::int64_t time_ns) {
+  if (link.down_since_ns == 0 || time_ns < link.down_since_ns) link.down_since_ns = time_ns;
+  link.not_before_ns = std::max(link.not_before_ns, sys::now_ns() + reconnect_ns);
+}
+
+void Core::look_up(std::uint32_t rank) {
+  Link& link = links_[rank];
+  const std::int64_t now_ns = sys::now_ns();
+  if (!hooks_.look_up || now_ns < link.look_up_ns + look_up_again_ns) return;
+  link.look_up_ns = now_ns;
+  hooks_.look_up(rank);
 }
 
 // `waiters_result` is for those who wait for this connection to open.
@@ -60,7 +79,8 @@ void Core::close(std::shared_ptr<Connection> connection, int waiters_result) {
   connection->endpoint.close();
   looks_left_ = looks_after_close;
   for (const auto& [number, call] : connection->calls)
-    if (!call->answered.finished()) call->answered.finish(-EIO);
+    if (!call->answered.finished())
+      call->answered.finish(connection->lied ? -EIO : -connection_lost);
   Link& link = links_[connection->rank];
   if (link.current == connection) {
     link.current = nullptr;
@@ -123,7 +143,9 @@ bool Core::look_at(const std::shared_ptr<Connection>& connection, std::int64_t e
     case State::greeting:
     case State::proving:
       if (age_ns < timeout_ns / greetings_max) return true;
+      down_since(link, now_ns - age_ns);
       if (connection == link.current && ++link.greetings < greetings_max) {
+        link.not_before_ns = 0;
         close(connection, 0);  // who waits for it greets again
         return true;
       }
@@ -149,6 +171,7 @@ bool Core::look_at(const std::shared_ptr<Connection>& connection, std::int64_t e
   } else {
     connection->silent_ns += elapsed_ns;
     if (connection->silent_ns >= timeout_ns) {
+      down_since(link, now_ns - timeout_ns);
       fail(connection, "no sign of life for " + std::to_string(options_.request_timeout_ms) +
                            " ms (network.request_timeout_ms)");
       return false;

@@ -27,7 +27,7 @@ static_assert(std::endian::native == std::endian::little);
 
 inline constexpr unsigned am_id = 7;                              // the active message we are
 inline constexpr std::uint64_t hello_magic = 0x3152454550534642;  // "BFSPEER1"
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
 
 inline constexpr std::size_t body_bytes_max = 64 << 10;
 inline constexpr std::size_t data_bytes_max = 16 << 20;
@@ -51,6 +51,7 @@ enum class Kind : std::uint8_t {
   leave_refused = 11,
   gone = 12,     // the sender closes it now
   refused = 13,  // names a hello by the initiator's number; proves nothing
+  ended = 14,    // as gone, and the sender is not coming back
 };
 
 enum Flag : std::uint8_t {
@@ -84,7 +85,7 @@ struct Hello {
   Nonce nonce;
   std::uint64_t connection;  // the initiator's number for the challenge
   std::uint32_t address_bytes;
-  std::uint32_t reserved;  // zero
+  std::uint32_t incarnation;  // of the initiator
 };
 static_assert(std::is_trivially_copyable_v<Hello> && sizeof(Hello) == 88);
 static_assert(std::has_unique_object_representations_v<Hello>);
@@ -92,7 +93,9 @@ static_assert(std::has_unique_object_representations_v<Hello>);
 struct Challenge {
   Nonce nonce;
   Proof proof;
+  std::uint32_t incarnation;  // of the responder
+  std::uint32_t reserved;     // zero
 };
-static_assert(std::is_trivially_copyable_v<Challenge> && sizeof(Challenge) == 64);
+static_assert(std::is_trivially_copyable_v<Challenge> && sizeof(Challenge) == 72);
 
 }  // namespace benchfs::peer

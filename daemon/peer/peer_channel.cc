@@ -12,6 +12,7 @@ PeerCall::PeerCall(PeerCall&&) noexcept = default;
 PeerCall::~PeerCall() = default;
 
 std::uint32_t PeerCall::source() const { return incoming_->connection->rank; }
+std::uint64_t PeerCall::connection() const { return incoming_->connection->number; }
 std::span<const std::byte> PeerCall::body() const { return incoming_->body; }
 std::span<std::byte> PeerCall::data() { return incoming_->data; }
 
@@ -55,8 +56,15 @@ Task<Result<PeerReply>> PeerChannel::call(std::uint32_t rank, std::vector<std::b
   return core_->call(rank, std::move(body), send, receive);
 }
 
-void PeerChannel::update(std::uint32_t rank, std::vector<std::byte> address) {
-  core_->update(rank, std::move(address));
+void PeerChannel::set_hooks(PeerHooks hooks) { core_->set_hooks(std::move(hooks)); }
+void PeerChannel::greet_all() { core_->greet_all(); }
+void PeerChannel::update(std::uint32_t rank, std::vector<std::byte> address,
+                         std::uint32_t incarnation) {
+  core_->update(rank, std::move(address), incarnation);
+}
+void PeerChannel::ended(std::uint32_t rank) { core_->ended(rank); }
+std::uint32_t PeerChannel::incarnation(std::uint32_t rank) const {
+  return core_->incarnation(rank);
 }
 
 PeerStatistics PeerChannel::statistics() const { return core_->statistics(); }

@@ -37,6 +37,7 @@ struct PeerIdentity {
   std::uint32_t rank = 0;
   std::uint32_t size = 1;
   std::array<std::byte, 32> secret{};
+  std::uint32_t incarnation = 0;  // how often this rank was started again
 };
 
 struct PeerReply {
@@ -59,6 +60,16 @@ struct PeerStatistics {
   std::uint64_t buffer_bytes = 0;      // lent to requests now
 };
 
+// What the channel asks of, and tells, whoever made it. Called on the loop, outside UCX.
+struct PeerHooks {
+  // A rank cannot be reached where it was: update() or ended() is to be called when it is known
+  // where it is. Asked again while it cannot be reached.
+  std::function<void(std::uint32_t rank)> look_up;
+  // A rank has said that it was started again, and can be asked from now on. What was outstanding
+  // to the one before is being sent to it.
+  std::function<void(std::uint32_t rank)> restarted;
+};
+
 // One incoming request. Must be gone before its channel is destroyed.
 class PeerCall {
  public:
@@ -69,6 +80,8 @@ class PeerCall {
   ~PeerCall();
 
   std::uint32_t source() const;
+  // Which connection to the source it came by.
+  std::uint64_t connection() const;
   std::span<const std::byte> body() const;
   // Bulk that came with the request: the caller's until this is destroyed.
   std::span<std::byte> data();
@@ -98,18 +111,30 @@ class PeerChannel final : public Source {
   void start(const PeerIdentity& identity, std::vector<std::vector<std::byte>> addresses,
              Handler handler);
 
-  // One request and its answer. `body` is at most 64 KiB and `send` at most 16 MiB (EMSGSIZE);
-  // `send` and `receive` must stay valid until the task is done. An answer that does not fit into
-  // `receive` ends the connection. EIO: the peer is not there, or was lost; whether it acted on
-  // the request is then unknown. A slow answer of a living peer is waited for without limit.
-  // EINVAL: no such rank, or the own one.
+  // Before start().
+  void set_hooks(PeerHooks hooks);
+  // Makes a connection to every peer, some at a time: they learn that this rank was started again.
+  void greet_all();
+
+  // One request and its answer. A connection that is lost is made again, to the rank's next process
+  // if need be, and the request sent again, until the rank gave no sign of life for
+  // request_timeout_ms: so the peer may get it several times. `body` is at most 64 KiB and `send`
+  // at most 16 MiB (EMSGSIZE); `send` and `receive` must stay valid until the task is done. An
+  // answer that does not fit into `receive` ends the connection. EIO: the peer is gone; whether it
+  // acted on the request is then unknown. A slow answer of a living peer is waited for without
+  // limit. EINVAL: no such rank, or the own one.
   Task<Result<PeerReply>> call(std::uint32_t rank, std::vector<std::byte> body,
                                std::span<const std::byte> send = {},
                                std::span<std::byte> receive = {});
 
-  // A restarted peer has another address. What is outstanding to the old one fails with EIO. (A
-  // peer that says hello from a new address, with the right proof, is believed without this.)
-  void update(std::uint32_t rank, std::vector<std::byte> address);
+  // A restarted peer has another address. (A peer that says hello from a new address, with the
+  // right proof, is believed without this.)
+  void update(std::uint32_t rank, std::vector<std::byte> address, std::uint32_t incarnation = 0);
+  // A rank ended, and is not started again: what is asked of it fails at once, unless it says hello
+  // after all.
+  void ended(std::uint32_t rank);
+  // How often a rank was started again, as far as it is known here.
+  std::uint32_t incarnation(std::uint32_t rank) const;
 
   PeerStatistics statistics() const;
 

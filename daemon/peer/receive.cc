@@ -26,7 +26,7 @@ std::size_t control_body_bytes(Kind kind) {
 // Whether lengths and fields agree with each other and with what UCX delivered.
 bool well_formed(const Header& header, std::size_t inline_bytes, std::size_t payload_bytes,
                  bool rendezvous) {
-  if (header.kind < Kind::challenge || header.kind > Kind::refused) return false;
+  if (header.kind < Kind::challenge || header.kind > Kind::ended) return false;
   if (header.reserved != 0 || (header.flags & ~body_in_payload) != 0) return false;
   const bool in_payload = (header.flags & body_in_payload) != 0;
   if (inline_bytes != (in_payload ? 0 : header.body_bytes)) return false;
@@ -71,6 +71,7 @@ ucs_status_t Core::receive(std::span<const std::byte> head, void* payload,
   if (connection.doomed) return UCS_OK;
   if (!well_formed(header, head.size(), payload_bytes, rendezvous)) {
     ++statistics_.messages_refused;
+    connection.lied = true;
     doom(connection, "it sent a malformed message");
     return UCS_OK;
   }
@@ -144,11 +145,13 @@ ucs_status_t Core::receive_answer(Connection& connection, const Header& header,
   const auto found = connection.calls.find(header.call);
   if (!connection.usable() || found == connection.calls.end() ||
       found->second->answered.finished()) {
+    connection.lied = true;
     doom(connection, "it answered what nobody asked");
     return UCS_OK;
   }
   Call& call = *found->second;
   if (header.data_bytes > call.receive.size()) {
+    connection.lied = true;
     doom(connection, "it answered with more data than was asked for");
     return UCS_OK;
   }
@@ -167,7 +170,8 @@ ucs_status_t Core::receive_answer(Connection& connection, const Header& header,
     call.body.assign(inline_body.begin(), inline_body.end());
     if (!bytes.empty()) std::memcpy(call.receive.data(), bytes.data(), bytes.size());
   }
-  call.answered.finish(-static_cast<int>(header.error));
+  const int error = static_cast<int>(header.error);
+  call.answered.finish(error == connection_lost ? -EIO : -error);
   return rendezvous ? UCS_INPROGRESS : UCS_OK;
 }
 
@@ -228,13 +232,16 @@ void Core::handle(Message message) {
   const Kind kind = message.header.kind;
   if (connection->state == State::greeting && kind == Kind::challenge)
     return handle_challenge(connection, message.body);
-  if (connection->state == State::greeting && kind == Kind::refused)
+  if (connection->state == State::greeting && kind == Kind::refused) {
+    connection->lied = !hooks_.look_up;  // else its old address is another's by now
     return fail(connection,
                 "it refused the hello: it is of another instance, or has another secret");
+  }
   if (connection->state == State::proving && kind == Kind::proof)
     return handle_proof(connection, message.body);
   if (!connection->usable()) {
     ++statistics_.messages_refused;
+    connection->lied = true;
     drop(message);
     return fail(connection, "it sent something else than the hello asks for");
   }
@@ -255,6 +262,9 @@ void Core::handle(Message message) {
       if (connection->state != State::leaving) break;
       enter(connection, State::open);
       return wake(links_[connection->rank], 0);
+    case Kind::ended:
+      links_[connection->rank].ended = true;
+      [[fallthrough]];
     case Kind::gone:
       connection->peer_closed = true;
       return fail(connection, "it closed the connection");
@@ -262,6 +272,7 @@ void Core::handle(Message message) {
       break;
   }
   ++statistics_.messages_refused;
+  connection->lied = true;
   fail(connection, "it sent a message out of turn");
 }
 

@@ -56,6 +56,8 @@ Task<Done> Core::fetch(std::unique_ptr<Incoming> incoming, void* descriptor, Hea
   Operation fetching(*incoming->connection);
   fetching.receive(descriptor, incoming->buffer.bytes());
   if (co_await fetching.done < 0 || closing_) co_return Done{};
+  // Whoever asked has another connection by now, and asks again.
+  if (incoming->connection->state == State::dead) co_return Done{};
 
   const auto bytes = incoming->buffer.bytes();
   if (body_bytes != 0) {
