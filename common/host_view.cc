@@ -1,8 +1,11 @@
 #include "common/host_view.h"
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "common/placement.h"
+#include "common/sys.h"
 
 namespace benchfs {
 namespace {
@@ -41,6 +44,30 @@ std::size_t HostView::inode_index(std::uint64_t number) {
 
 std::size_t HostView::entry_index(std::uint64_t hash) {
   return (hash >> 20 & (entry_slots / ways - 1)) * ways;
+}
+
+void HostView::reset(int memory) {
+  constexpr auto slot_bytes = static_cast<off_t>(sizeof(ViewSlot));
+  constexpr auto end = static_cast<off_t>(sizeof(HostView));
+  const std::byte* const base = reinterpret_cast<std::byte*>(this);
+  for (off_t at = sys::lseek(memory, 0, SEEK_DATA); at >= 0 && at < end;) {
+    const off_t hole = std::min(sys::lseek(memory, at, SEEK_HOLE), end);
+    if (hole <= at) return;
+    for (const auto slots : {std::span<ViewSlot>(inodes), std::span<ViewSlot>(entries)}) {
+      const off_t first = reinterpret_cast<std::byte*>(slots.data()) - base;
+      const off_t from = std::max<off_t>(at - first, 0) / slot_bytes;
+      const off_t to =
+          std::min((hole - first + slot_bytes - 1) / slot_bytes, static_cast<off_t>(slots.size()));
+      for (off_t i = from; i < to; ++i) slots[static_cast<std::size_t>(i)].reset();
+    }
+    at = sys::lseek(memory, hole, SEEK_DATA);
+  }
+}
+
+void LeasedView::reset(int memory, std::uint32_t ranks) {
+  for (std::uint32_t home = 0; home < ranks; ++home)
+    if (good_until[home].load() != 0) good_until[home].store(0);
+  view.reset(memory);
 }
 
 std::optional<ViewInode> HostView::inode(std::uint64_t number) const {

@@ -19,10 +19,11 @@
 
 namespace benchfs {
 
-// Seven words under a sequence number, odd while they are written. One writer.
-class alignas(64) ViewSlot {
+// Words under a sequence number, odd while they are written. One writer at a time.
+template <class Word, std::size_t words_count>
+class SequencedWords {
  public:
-  using Words = std::array<std::uint64_t, 7>;
+  using Words = std::array<std::uint64_t, words_count>;
 
   // None: the writer is at work, or died at it.
   std::optional<Words> read() const {
@@ -38,19 +39,28 @@ class alignas(64) ViewSlot {
   }
   std::uint64_t word(std::size_t i) const { return words_[i].load(std::memory_order_relaxed); }
 
-  void write(const Words& words) {
-    const std::uint64_t before = sequence_.load(std::memory_order_relaxed);
-    sequence_.store(before + 1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    for (std::size_t i = 0; i < words.size(); ++i)
-      words_[i].store(words[i], std::memory_order_relaxed);
-    sequence_.store(before + 2, std::memory_order_release);
+  void write(const Words& words) { write_from(sequence_.load(std::memory_order_relaxed), words); }
+  // Empties it for another writer: the one before may have died at any point of write(). The number
+  // goes on, so that no reader takes words of both for one state.
+  void reset() {
+    const std::uint64_t left = sequence_.load(std::memory_order_relaxed);
+    if (left != 0) write_from(left + (left & 1), {});
   }
 
  private:
-  std::atomic<std::uint64_t> sequence_;
-  std::array<std::atomic<std::uint64_t>, 7> words_;
+  void write_from(std::uint64_t even, const Words& words) {
+    sequence_.store(even + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    for (std::size_t i = 0; i < words.size(); ++i)
+      words_[i].store(words[i], std::memory_order_relaxed);
+    sequence_.store(even + 2, std::memory_order_release);
+  }
+
+  Word sequence_;
+  std::array<Word, words_count> words_;
 };
+
+class alignas(64) ViewSlot : public SequencedWords<std::atomic<std::uint64_t>, 7> {};
 static_assert(sizeof(ViewSlot) == 64);
 
 struct ViewInode {
@@ -93,7 +103,10 @@ struct HostView {
   std::optional<ViewInode> inode(std::uint64_t number) const;
   std::optional<ViewEntry> entry(std::uint64_t directory, std::string_view name) const;
 
-  // For the one writer. publish() says in which slot it lies; null: there is no room.
+  // For the one writer. A new one first empties what the one before it showed; `memory` is the
+  // memfd this lies in, of which only pages that were ever written are touched.
+  void reset(int memory);
+  // publish() says in which slot it lies; null: there is no room.
   const ViewSlot* publish(const ViewInode& inode);
   void forget(std::uint64_t number);
   const ViewSlot* publish(std::uint64_t directory, std::string_view name, std::uint64_t inode,
@@ -113,6 +126,10 @@ struct LeasedView {
   // By home rank, in CLOCK_MONOTONIC ns: what the view holds of that home may be used before this
   // time. Until then the home lets no change be seen before this host has dropped its lease.
   alignas(64) std::array<std::atomic<std::int64_t>, ranks_max> good_until;
+
+  // For a writer that starts: nothing of what the one before it showed is used any more. `memory`:
+  // see HostView.
+  void reset(int memory, std::uint32_t ranks);
 
   // What `look(view)` finds (an optional) if it is good, as of some moment during the call.
   template <class Look>
