@@ -1,7 +1,9 @@
 #include "common/host_table.h"
 
+#include <algorithm>
 #include <bit>
-#include <utility>
+
+#include "common/placement.h"
 
 namespace benchfs {
 namespace {
@@ -79,10 +81,10 @@ std::uint32_t HostTable::drop_slot(ProcessId self, ProcessRecord& record, std::u
   record.held.fetch_sub(1);
   OpenSlot& slot = slots[index];
   if (slot.refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return 0;
-  const std::uint32_t entry = slot.entry.exchange(0);
   std::uint32_t idle = 0;
   {
     const RobustGuard guard(table_lock, self);
+    const std::uint32_t entry = slot.entry.exchange(0);
     slot.next_free = slot_free;
     slot_free = index;
     if (entry != 0 && --entries[entry].opens == 0) idle = entry;
@@ -197,7 +199,8 @@ void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session,
 }
 
 std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64_t session,
-                                bool exact, std::uint64_t size) {
+                                bool exact, std::uint64_t size, std::uint64_t tenure,
+                                OpenSlot* slot) {
   const RobustGuard guard(table_lock, self);
   std::uint32_t index = find_locked(inode);
   if (index == 0) {
@@ -212,6 +215,7 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
     SizeEntry& entry = entries[index];
     entry.inode = inode;
     entry.session = 0;
+    entry.tenure = 0;
     entry.opens = 0;
     entry.granted = 0;
     entry.frozen.store(0);
@@ -232,8 +236,16 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
   } else if (!exact) {
     entry.exact.store(0);
   }
+  if (tenure > entry.tenure) {  // the one before is over, though its release was not answered yet
+    entry.tenure = tenure;
+    entry.granted = 0;
+  }
   ++entry.opens;
   ++entry.granted;
+  if (slot != nullptr) {
+    const std::uint32_t before = slot->entry.exchange(index);
+    if (before != 0 && --entries[before].opens == 0) push_release(before);
+  }
   return index;
 }
 
@@ -247,26 +259,74 @@ Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
   SizeEntry& entry = entries[index];
   entry.releasing.store(0);
   if (entry.opens != 0 || entry.granted == 0) return {};
-  return {.opens = std::exchange(entry.granted, 0),
+  return {.opens = entry.granted,
           .inode = entry.inode,
+          .tenure = entry.tenure,
           .reached = {.session = entry.session,
                       .size = entry.end.load(),
-                      .modified = entry.modified.exchange(0),
+                      .modified = entry.modified.load(),
                       .exact = false}};
 }
 
-void HostTable::end_release(ProcessId self, std::uint64_t inode, std::uint64_t session) {
+void HostTable::end_release(ProcessId self, std::uint64_t inode, std::uint64_t tenure) {
   const RobustGuard guard(table_lock, self);
   const std::uint32_t index = find_locked(inode);
   if (index == 0) return;
   SizeEntry& entry = entries[index];
-  if (entry.opens != 0 || entry.granted != 0 || entry.session > session) return;  // opened again
+  if (entry.opens != 0 || entry.tenure != tenure) return;  // opened again
+  free_entry(index);
+}
+
+void HostTable::free_entry(std::uint32_t index) {
+  SizeEntry& entry = entries[index];
   std::uint32_t* link = &buckets[bucket_of(entry.inode)];
   while (*link != index) link = &entries[*link].next;
   *link = entry.next;
   entry.inode = 0;
   entry.next = entry_free;
   entry_free = index;
+}
+
+std::vector<HeldInode> HostTable::held(ProcessId self, std::uint32_t home, std::uint32_t& from,
+                                       std::size_t most) {
+  std::vector<HeldInode> found;
+  const RobustGuard guard(table_lock, self);
+  std::uint32_t at = std::max(from, 1U);
+  for (; at <= entry_high && at < size_entries && found.size() < most; ++at) {
+    const SizeEntry& entry = entries[at];
+    if (entry.inode == 0 || home_rank(entry.inode) != home || entry.granted == 0) continue;
+    found.push_back({.inode = entry.inode,
+                     .tenure = entry.tenure,
+                     .granted = entry.granted,
+                     .frozen = entry.frozen.load() != 0,
+                     .reached = {.session = entry.session,
+                                 .size = entry.end.load(),
+                                 .modified = entry.modified.load(),
+                                 .exact = entry.exact.load() != 0}});
+  }
+  from = at <= entry_high && at < size_entries ? at : 0;
+  return found;
+}
+
+void HostTable::recover(ProcessId self) {
+  const RobustGuard guard(table_lock, self);
+  release_head.store(0);
+  for (std::uint32_t i = 1; i <= entry_high; ++i) {
+    entries[i].opens = 0;
+    entries[i].releasing.store(0);
+  }
+  for (std::uint32_t i = 1; i <= slot_high; ++i) {
+    const std::uint32_t entry = slots[i].entry.load();
+    if (entry != 0) ++entries[entry].opens;
+  }
+  for (std::uint32_t i = 1; i <= entry_high; ++i) {
+    const SizeEntry& entry = entries[i];
+    if (entry.inode == 0 || entry.opens != 0) continue;
+    if (entry.granted != 0)
+      push_release(i);
+    else
+      free_entry(i);
+  }
 }
 
 bool HostTable::being_written(std::uint32_t entry) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "common/held_locks.h"
 #include "common/process.h"
@@ -49,12 +50,13 @@ struct alignas(128) SizeEntry {
   std::atomic<std::int64_t> modified;     // ns, last write since the last release; 0: none
   std::atomic<std::uint32_t> exact;       // 1: no other host has it open, `end` is the size
   std::uint32_t opens;                    // slots that refer to it (table lock)
-  std::uint32_t granted;                  // opens the home counts for this host (table lock)
+  std::uint32_t granted;                  // opens of this tenure, idle ones too (table lock)
   std::uint32_t next;                     // in its bucket, or of the free list (table lock)
   std::uint32_t next_release;             // of the release list
   std::atomic<std::uint32_t> releasing;   // 1: on the release list
   RobustLock append_lock;                 // O_APPEND while exact
-  std::uint64_t reserved[4];
+  std::uint64_t tenure;                   // from the first open to the release (table lock)
+  std::uint64_t reserved[3];
 };
 static_assert(sizeof(SizeEntry) == 128);
 
@@ -77,6 +79,16 @@ struct HostSize {
 struct Released {
   std::uint32_t opens;
   std::uint64_t inode;
+  std::uint64_t tenure;
+  HostSize reached;
+};
+
+// An entry at one moment.
+struct HeldInode {
+  std::uint64_t inode;
+  std::uint64_t tenure;
+  std::uint32_t granted;
+  bool frozen;
   HostSize reached;
 };
 
@@ -120,10 +132,12 @@ struct HostTable {
   // Gives up everything `record` holds, and the record. True: entries were put on the release list.
   bool drop_record(ProcessId self, ProcessRecord& record);
 
-  // What a server does with the home's answer to an open: entry for `inode` with one more slot.
-  // `fresh_size` is the home's size, taken when the session is new here. 0: table full.
+  // What a server does with the home's answer to an open: entry for `inode` with one more slot,
+  // `slot`. `size` is the home's, taken when the session is new here. A slot that has an entry
+  // already was filled for the same request by a server that died before it answered. 0: table
+  // full.
   std::uint32_t opened(ProcessId self, std::uint64_t inode, std::uint64_t session, bool exact,
-                       std::uint64_t size);
+                       std::uint64_t size, std::uint64_t tenure = 0, OpenSlot* slot = nullptr);
   // Takes one opened() back: nobody uses the slot it was for.
   void undo_open(ProcessId self, std::uint32_t entry);
   // Entry of an inode open on this host in `session`, or a later one, 0 if none.
@@ -134,12 +148,19 @@ struct HostTable {
   void thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
             bool was_cut);
 
+  // A leader that follows one that died, which may have been anywhere: counts the opens of each
+  // entry anew, and puts those without any on the release list.
+  void recover(ProcessId self);
   // Leader: takes the release list; the entries are linked by next_release.
   std::uint32_t take_releases() { return release_head.exchange(0); }
   // Leader: what to give back to the home; no opens if it was opened again meanwhile.
   Released begin_release(ProcessId self, std::uint32_t entry);
-  // Leader: the home counts no open of this host any more, nor will in `session`.
-  void end_release(ProcessId self, std::uint64_t inode, std::uint64_t session);
+  // Leader: the home has ended this tenure.
+  void end_release(ProcessId self, std::uint64_t inode, std::uint64_t tenure);
+  // Up to `most` inodes at home at `home`, from entry `from` on, which becomes that of the next; 0:
+  // there are no more.
+  std::vector<HeldInode> held(ProcessId self, std::uint32_t home, std::uint32_t& from,
+                              std::size_t most);
 
   // Writers' words that say "writing this entry" (dead processes excepted, their words cleared).
   bool being_written(std::uint32_t entry);
@@ -151,6 +172,7 @@ struct HostTable {
  private:
   void push_release(std::uint32_t entry);  // under the table lock
   std::uint32_t find_locked(std::uint64_t inode) const;
+  void free_entry(std::uint32_t entry);  // under the table lock
   ProcessRecord* known_record(ProcessId process);
 };
 

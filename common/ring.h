@@ -4,6 +4,9 @@
 // ControlPage (who has posted, is the server asleep). A client posts: slot, bit in the region, bit
 // in the page, doorbell if the server sleeps. The server answers in the slot and wakes a waiter by
 // futex. doc/wire.md has the life of a request.
+//
+// All of it outlives the server's process: the client keeps its region and hands it to the server's
+// successor, which finds in it what was posted and not answered.
 #pragma once
 
 #include <array>
@@ -22,12 +25,20 @@ enum class SlotState : std::uint32_t { free, filling, posted, answered };
 struct alignas(64) Slot {
   std::atomic<SlotState> state;
   std::atomic<std::uint32_t> sleeper;  // 1: the client waits in futex(state)
-  std::uint32_t abandoned;             // the client gave up; the server frees the slot
-  std::uint32_t reserved[5];
+  std::uint32_t reserved[6];
   wire::Envelope envelope;
-  std::array<std::byte, wire::body_bytes_max> body;
+  // The request's body, and behind it, at reply_offset(), the answer's envelope and body: until the
+  // state says `answered` the request is there for another server to answer.
+  std::array<std::byte, 32704> body;
+
+  static constexpr std::size_t reply_offset(std::uint32_t request_bytes) {
+    return (std::size_t{request_bytes} + 63) / 64 * 64;
+  }
 };
-static_assert(sizeof(Slot) == 16384);
+static_assert(sizeof(Slot) == 32768);
+static_assert(Slot::reply_offset(wire::body_bytes_max) + sizeof(wire::Envelope) +
+                  wire::body_bytes_max <=
+              sizeof(Slot::body));
 
 struct ClientRegion {
   std::atomic<std::uint32_t> posted;  // bit per slot
@@ -39,7 +50,8 @@ struct ControlPage {
   std::atomic<std::uint32_t> sleeping;    // 1: ring the doorbell
   std::atomic<std::uint32_t> generation;  // counts the server's starts; 0: it has ended
   std::atomic<std::uint64_t> server;      // ProcessId of the worker
-  std::uint64_t reserved[6];
+  std::atomic<std::uint64_t> supervisor;  // while it lives, a dead worker is followed by another
+  std::uint64_t reserved[5];
   std::atomic<std::uint64_t> summary;  // bit per word of `pending`
   std::uint64_t reserved_too[7];
   std::array<std::atomic<std::uint64_t>, clients_max / 64> pending;
@@ -55,7 +67,8 @@ struct ClientHello {
   std::uint32_t version;
   std::array<std::byte, 16> instance;
   PeerKind kind;
-  std::uint32_t reserved;
+  std::uint32_t
+      attached;  // 1: the region of the client's time with an earlier server comes with it
 };
 static_assert(wire::Struct<ClientHello> && sizeof(ClientHello) == 32);
 
@@ -77,7 +90,7 @@ struct ServerHello {
   std::uint64_t device;  // of the placeholder directory
   std::uint64_t inode;
   std::uint32_t uid;
-  std::uint32_t reserved_too;
+  std::uint32_t generation;  // of the control page
 };
 static_assert(wire::Struct<ServerHello> && sizeof(ServerHello) == 80);
 // Region, control page, doorbell, chunk directory, view; from the leader also host table, pool,

@@ -66,6 +66,8 @@ enum class Op : std::uint16_t {
   decide = 61,         // make it, or forget it
   outcome = 62,        // what was decided? Asked by who agreed and heard nothing
   rename_ticket = 63,  // rank 0 lets one directory at a time move to another parent
+  // after a restart
+  held_opens = 80,  // which inodes at home at the asking rank a host has open
   // locks of files
   lock = 90,            // set, test, release, withdraw
   end_lock_wait = 91,   // by clients, at the server of their host that said "queued"
@@ -167,6 +169,7 @@ static_assert(Message<Stat>);
 struct OpenReply {
   Attributes attributes;
   std::uint64_t session;  // see Session below
+  std::uint64_t tenure;   // see Release
   std::uint32_t exact;    // 1: no other host writes it
   std::uint32_t created;
 };
@@ -179,13 +182,17 @@ struct Open {
   std::uint32_t gid;
   std::uint32_t slot;  // of the host's open-file table; the host's server fills it
 };
-static_assert(Message<Open> && sizeof(OpenReply) == 88 && sizeof(Open) == 32);
+static_assert(Message<Open> && sizeof(OpenReply) == 96 && sizeof(Open) == 32);
 
-// A host closed `opens` of the opens it was granted.
 // A home and a host speak of an inode by session: a number that the home takes when the host opens
 // the file first, and anew each time the size is set. Messages of the two may overtake each other;
 // a size of another session than the home's is void, and a host that does not know the home's yet
 // (the answer to its open is on its way) says so and is asked again.
+//
+// From a host's first open of an inode to the last close, the home counts the opens it granted, and
+// the host those it got to know: its tenure, named by the session of the first. The host releases
+// it by what it has counted. If the home has counted more, answers are on their way, and the host
+// releases again after them; if it does not know the tenure, it has ended it before.
 struct ReleaseReply {
   std::uint64_t session;  // of this host, as the home knew it then
   std::uint64_t opens;    // that the home still counts for this host: answers on their way
@@ -195,10 +202,11 @@ struct Release {
   using Reply = ReleaseReply;
   std::uint64_t inode;
   std::uint64_t session;
+  std::uint64_t tenure;
   std::uint64_t end;      // size reached by this host's writers
   std::int64_t modified;  // 0: not written
-  std::uint32_t opens;
-  std::uint32_t reserved;
+  std::uint32_t opens;    // granted to the host, as it has counted
+  std::uint32_t undone;   // granted, but the host had no room for them
 };
 static_assert(Message<Release>);
 
@@ -585,6 +593,33 @@ struct RenameTicket {
   TicketAction action;
 };
 static_assert(Message<RenameTicket>);
+
+// What the table of the answerer's host says of inodes at home at rank `home`, from entry `from`
+// on.
+struct HeldOpensReply {  // `count` HeldOpen follow
+  std::uint32_t count;
+  std::uint32_t next;  // where to go on; 0: that was all
+};
+struct HeldOpen {
+  std::uint64_t inode;
+  std::uint64_t session;
+  std::uint64_t tenure;
+  std::uint64_t size;     // its writers reached
+  std::int64_t modified;  // 0: not written
+  std::uint32_t granted;  // opens, as the host has counted them
+  std::uint32_t flags;    // HeldFlag
+};
+enum HeldFlag : std::uint32_t {
+  held_exact = 1,   // the host trusts its own size
+  held_frozen = 2,  // its writers are stopped
+};
+struct HeldOpens {
+  static constexpr Op op = Op::held_opens;
+  using Reply = HeldOpensReply;
+  std::uint32_t home;
+  std::uint32_t from;
+};
+static_assert(Message<HeldOpens> && Struct<HeldOpen> && sizeof(HeldOpen) == 48);
 
 // Locks. What flock(2) sets and what fcntl(2) sets do not see each other.
 enum class LockSpace : std::uint8_t { whole = 1, ranges = 2 };

@@ -15,6 +15,8 @@
 #include "daemon/channel/greeting.h"
 #include "daemon/channel/local_channel.h"
 #include "daemon/handlers/common.h"
+#include "daemon/handlers/lock_recovery.h"
+#include "daemon/handlers/open_state.h"
 #include "daemon/journal/journal.h"
 #include "daemon/journal/replay.h"
 #include "daemon/supervisor/control.h"
@@ -67,9 +69,14 @@ class Worker {
   Status recover();
   Status make_tables(LocalChannel::HostDescriptors& host);
   Status borrow_tables();
+  Result<LocalChannel::Parts> channel_parts();
+  // What outlives this worker: given to it by the supervisor, or made, and then deposited there.
+  template <class Make>
+  Status hold(const char* name, Make make);
   void on_control();
   void on_stop(const control::Stop& order);
   Task<bool> anyone_has_clients();
+  static Task<int> tell_rank_0(Server& server);
   static Task<int> end(Worker& worker, std::int64_t drain_until_ns, bool tell_peers);
 
   ControlChannel control_;
@@ -127,19 +134,22 @@ Status Worker::connect() {
   return control_.send(control::AddressIs{{address.begin(), address.end()}});
 }
 
-// The leader of a host makes what all its processes share, and deposits it with the supervisor.
+template <class Make>
+Status Worker::hold(const char* name, Make make) {
+  if (held_.contains(name)) return Done{};
+  TRY(held_[name], make());
+  Fd copy(sys::fcntl(held_[name].get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy) return Error(EMFILE);
+  return control_.send(control::Hold{{name, std::move(copy)}});
+}
+
+// The leader of a host makes what all its processes share.
 Status Worker::make_tables(LocalChannel::HostDescriptors& host) {
-  if (!held_.contains("host_table")) {
-    TRY(held_["host_table"], make_shared_memory("benchfs-host", sizeof(HostTable)));
-    TRY(held_["transfer_pool"], make_shared_memory("benchfs-pool", pool_bytes));
-    TRY(held_["placeholder"], make_placeholder(settings_.rank_dir));
-    TRY(held_["leased_view"], make_shared_memory("benchfs-leases", sizeof(LeasedView)));
-    for (const char* name : {"host_table", "transfer_pool", "placeholder", "leased_view"}) {
-      Fd copy(sys::fcntl(held_[name].get(), F_DUPFD_CLOEXEC, 0));
-      if (!copy) return Error(EMFILE);
-      TRY_OK(control_.send(control::Hold{{name, std::move(copy)}}));
-    }
-  }
+  TRY_OK(hold("host_table", [] { return make_shared_memory("benchfs-host", sizeof(HostTable)); }));
+  TRY_OK(hold("transfer_pool", [] { return make_shared_memory("benchfs-pool", pool_bytes); }));
+  TRY_OK(hold("placeholder", [this] { return make_placeholder(settings_.rank_dir); }));
+  TRY_OK(
+      hold("leased_view", [] { return make_shared_memory("benchfs-leases", sizeof(LeasedView)); }));
   TRY(table_, Mapping::map(held_["host_table"].get(), sizeof(HostTable)));
   TRY(pool_, Mapping::map(held_["transfer_pool"].get(), pool_bytes));
   table_.at<HostTable>().magic = HostTable::magic_value;
@@ -147,17 +157,23 @@ Status Worker::make_tables(LocalChannel::HostDescriptors& host) {
           .transfer_pool = held_["transfer_pool"].get(),
           .placeholder = held_["placeholder"].get()};
   TRY(leased_, Mapping::map(held_["leased_view"].get(), sizeof(LeasedView)));
+  leased_.at<LeasedView>().reset(held_["leased_view"].get(), start_.size);
   host.leased_view = held_["leased_view"].get();
   return Done{};
 }
 
 Status Worker::borrow_tables() {
-  const Topology topology = topology_of(start_);
-  const Peer& leader = start_.peers[topology.host()];
-  const std::string rank_dir = leader.data_dir + "/rank_" + std::to_string(leader.rank);
-  TRY(const LeaderTables tables, fetch_tables(rank_dir, start_.instance));
-  TRY(table_, Mapping::map(tables.host_table.get(), sizeof(HostTable)));
-  TRY(pool_, Mapping::map(tables.transfer_pool.get(), pool_bytes));
+  if (!held_.contains("host_table")) {
+    const Topology topology = topology_of(start_);
+    const Peer& leader = start_.peers[topology.host()];
+    const std::string rank_dir = leader.data_dir + "/rank_" + std::to_string(leader.rank);
+    TRY(LeaderTables tables, fetch_tables(rank_dir, start_.instance));
+    // Held, so that this rank comes up again without the leader.
+    TRY_OK(hold("host_table", [&] { return Result<Fd>(std::move(tables.host_table)); }));
+    TRY_OK(hold("transfer_pool", [&] { return Result<Fd>(std::move(tables.transfer_pool)); }));
+  }
+  TRY(table_, Mapping::map(held_["host_table"].get(), sizeof(HostTable)));
+  TRY(pool_, Mapping::map(held_["transfer_pool"].get(), pool_bytes));
   return Done{};
 }
 
@@ -176,11 +192,36 @@ Status Worker::recover() {
   if (!journal.ok()) return refuse(exit_storage, why);
   journal_ = *std::move(journal);
   if (journal_->records_recovered() != 0)
-    log::warn("restored {} files and directories from {} records in {} ms", server_->names.size(),
+    log::info("restored {} files and directories from {} records in {} ms", server_->names.size(),
               journal_->records_recovered(), (sys::now_ns() - begin) / 1'000'000);
   server_->log_to(*journal_);
   finish_cuts(*server_);
   return Done{};
+}
+
+// The clients' own mappings of these stay good when a worker follows another.
+Result<LocalChannel::Parts> Worker::channel_parts() {
+  LocalChannel::Parts parts;
+  parts.listener = std::move(held_["listener"]);
+  TRY_OK(
+      hold("control", [] { return make_shared_memory("benchfs-control", sizeof(ControlPage)); }));
+  TRY_OK(hold("doorbell", [] {
+    Fd doorbell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return doorbell ? Result<Fd>(std::move(doorbell)) : Error::last();
+  }));
+  TRY_OK(hold("view", [] { return make_shared_memory("benchfs-view", sizeof(HostView)); }));
+  parts.control = std::move(held_["control"]);
+  parts.doorbell = std::move(held_["doorbell"]);
+  parts.view = std::move(held_["view"]);
+  TRY(parts.control_page, Mapping::map(parts.control.get(), sizeof(ControlPage)));
+  TRY(view_, Mapping::map(parts.view.get(), sizeof(HostView)));
+  HostView& view = view_.at<HostView>();
+  view.magic = HostView::magic_value;
+  view.reset(parts.view.get());
+  server_->names.show_in(view, server_->topology.host());
+  parts.pool = &pool_;
+  parts.instance = start_.instance;
+  return parts;
 }
 
 Status Worker::serve() {
@@ -202,8 +243,8 @@ Status Worker::serve() {
                                     ": set storage.data_dir to a "
                                     "directory that can be written");
   store_ = *std::move(store);
-  LocalChannel::Parts parts;
-  const Status tables = topology.is_leader() ? make_tables(parts.host) : borrow_tables();
+  LocalChannel::HostDescriptors host;
+  const Status tables = topology.is_leader() ? make_tables(host) : borrow_tables();
   if (!tables.ok())
     return refuse(exit_other, "Cannot set up the tables of this host: " + reason(tables.error()));
 
@@ -214,36 +255,40 @@ Status Worker::serve() {
   };
   TRY_OK(recover());
   if (server_->topology.is_leader()) {
-    keeper_ = std::make_unique<HostKeeper>(*server_);
+    keeper_ = std::make_unique<HostKeeper>(*server_, start_.incarnation != 0);
     loop_->add(*keeper_);
     server_->held = std::make_unique<LeaseHolder>(leased_.at<LeasedView>(), start_.size);
   }
-  parts.listener = std::move(held_["listener"]);
-  TRY(parts.control, make_shared_memory("benchfs-control", sizeof(ControlPage)));
-  TRY(parts.control_page, Mapping::map(parts.control.get(), sizeof(ControlPage)));
-  parts.doorbell.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!parts.doorbell) return Error::last();
-  TRY(parts.view, make_shared_memory("benchfs-view", sizeof(HostView)));
-  TRY(view_, Mapping::map(parts.view.get(), sizeof(HostView)));
-  view_.at<HostView>().magic = HostView::magic_value;
-  server_->names.show_in(view_.at<HostView>(), server_->topology.host());
-  parts.pool = &pool_;
-  parts.instance = start_.instance;
+  TRY(LocalChannel::Parts parts, channel_parts());
+  parts.host = host;
   channel_ = std::make_unique<LocalChannel>(*server_, keeper_.get(), std::move(parts));
 
   PeerIdentity identity;
   identity.instance = start_.instance;
   identity.rank = start_.rank;
   identity.size = start_.size;
+  identity.incarnation = start_.incarnation;
   std::memcpy(identity.secret.data(), start_.secret.data(), identity.secret.size());
+  PeerHooks hooks;
+  hooks.look_up = [this](std::uint32_t rank) {
+    static_cast<void>(control_.send(control::WhereIs{rank}).ok());  // it is asked again
+  };
+  hooks.restarted = [this](std::uint32_t rank) {
+    if (server_->topology.host_of[rank] == rank) leader_restarted(*server_, rank);
+  };
+  peers_->set_hooks(std::move(hooks));
   std::vector<std::vector<std::byte>> addresses;
   for (Peer& peer : start_.peers) addresses.push_back(std::move(peer.address));
   peers_->start(identity, std::move(addresses),
                 [this](PeerCall call) { loop_->spawn(server_->serve_peer(std::move(call))); });
-  if (journal_ != nullptr && journal_->records_recovered() != 0)
+  if (start_.incarnation != 0) {
+    peers_->greet_all();
     loop_->spawn(server_->recall_everything());
+    recover_open_state(*server_);
+    loop_->spawn(recover_locks(*server_));
+  }
   loop_->watch(control_.fd(), EPOLLIN, [this](std::uint32_t) { on_control(); });
-  return control_.send(control::Ready{"ucx"});
+  return control_.send(control::Ready{.transport = "ucx", .recovers = journal_ != nullptr});
 }
 
 void Worker::on_control() {
@@ -253,6 +298,12 @@ void Worker::on_control() {
     return;
   }
   if (const auto* order = std::get_if<control::Stop>(&*message)) on_stop(*order);
+  if (auto* peer = std::get_if<control::PeerIs>(&*message)) {
+    if (peer->ended)
+      peers_->ended(peer->rank);
+    else if (!peer->address.empty())
+      peers_->update(peer->rank, std::move(peer->address), peer->incarnation);
+  }
 }
 
 void Worker::on_stop(const control::Stop& order) {
@@ -266,6 +317,8 @@ void Worker::on_stop(const control::Stop& order) {
 // A client of any host may need any server. A rank that does not answer has none.
 Task<bool> Worker::anyone_has_clients() {
   if (channel_->clients() != 0) co_return true;
+  // After the death of a worker, clients connect again when they have something to ask.
+  if (keeper_ != nullptr && keeper_->processes() != 0) co_return true;
   for (std::uint32_t rank = 0; rank < start_.size; ++rank) {
     if (rank == start_.rank) continue;
     const wire::StatusRequest question{.reserved = 0};
@@ -275,6 +328,15 @@ Task<bool> Worker::anyone_has_clients() {
   co_return false;
 }
 
+Task<int> Worker::tell_rank_0(Server& server) {
+  ++server.answering;
+  const wire::Stop message{.from_rank_0 = 0};
+  const auto told = co_await server.ask(0, message);
+  if (!told.ok()) log::warn("rank 0 could not be told to stop: {}", told.error());
+  --server.answering;
+  co_return 0;
+}
+
 Task<int> Worker::end(Worker& worker, std::int64_t drain_until_ns, bool tell_peers) {
   EventLoop& loop = *worker.loop_;
   while (!worker.hurry_ && sys::now_ns() < drain_until_ns) {
@@ -282,11 +344,8 @@ Task<int> Worker::end(Worker& worker, std::int64_t drain_until_ns, bool tell_pee
     if (!needed) break;
     co_await loop.sleep(50'000'000);
   }
-  if (tell_peers && worker.start_.size > 1) {
-    const wire::Stop message{.from_rank_0 = 0};
-    const auto told = co_await worker.server_->ask(0, message);
-    if (!told.ok()) log::warn("rank 0 could not be told to stop: {}", told.error());
-  }
+  // A rank 0 that is not there must not keep this one.
+  if (tell_peers && worker.start_.size > 1) loop.spawn(tell_rank_0(*worker.server_));
   worker.channel_->close();
   worker.server_->locks.end_all(EIO);
   const std::int64_t deadline = sys::now_ns() + stop_patience_ns;

@@ -13,6 +13,9 @@ namespace {
 constexpr int looks = 100;                      // before the core is offered to others
 constexpr std::int64_t slice_ns = 100'000'000;  // between looks at the server's health
 constexpr std::int64_t slot_wait_ns = 1'000'000;
+constexpr std::int64_t successor_slice_ns = 10'000'000;  // between looks for the next server
+// A dying process closes its sockets a moment before it counts as dead.
+constexpr int hung_up_looks = 5;
 
 void pause() {
 #if defined(__x86_64__)
@@ -22,9 +25,12 @@ void pause() {
 #endif
 }
 
-// Of the process, over all its channels; 0 is no id.
+// Of the process, over all its channels and programs: exec keeps what a process is known by, and a
+// server may remember what the program before it asked. 0 is no id.
 std::uint64_t next_request_id() {
   static std::atomic<std::uint64_t> last{0};
+  if (std::uint64_t none = last.load(std::memory_order_relaxed); none == 0)
+    last.compare_exchange_strong(none, static_cast<std::uint64_t>(sys::now_ns()));
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
@@ -43,8 +49,11 @@ void Bell::ring() {
   p.sleeping.store(1);  // for the next one who can ring
 }
 
-bool Bell::server_lives() const {
-  return page().generation.load() != 0 && is_alive(page().server.load());
+Bell::Server Bell::server(std::uint32_t generation) const {
+  const std::uint32_t now = page().generation.load();
+  if (now == 0) return Server::ended;
+  if (is_alive(page().server.load())) return now == generation ? Server::serves : Server::replaced;
+  return is_alive(page().supervisor.load()) ? Server::awaited : Server::ended;
 }
 
 Slot* Channel::try_begin() {
@@ -73,10 +82,24 @@ Slot* Channel::begin() {
   }
 }
 
+void Channel::attached(Place place) {
+  client_.store(place.client);
+  generation_.store(place.generation);
+  tell();  // what other threads posted meanwhile, they told by the number of before
+}
+
+void Channel::tell() {
+  const std::uint32_t client = client_.load();
+  ControlPage& page = bell_.page();
+  page.pending[client / 64].fetch_or(std::uint64_t{1} << (client % 64));
+  page.summary.fetch_or(std::uint64_t{1} << (client / 64));
+  bell_.ring();
+}
+
 void Channel::post(Slot& slot, wire::Op op, std::uint32_t rank, std::uint32_t length) {
   const auto index = static_cast<std::uint32_t>(&slot - region().slots.data());
   slot.envelope = {.request_id = next_request_id(),
-                   .client = client_,
+                   .client = client_.load(std::memory_order_relaxed),
                    .rank = rank,
                    .op = static_cast<std::uint16_t>(op),
                    .flags = 0,
@@ -86,10 +109,7 @@ void Channel::post(Slot& slot, wire::Op op, std::uint32_t rank, std::uint32_t le
   slot.sleeper.store(0, std::memory_order_relaxed);
   slot.state.store(SlotState::posted, std::memory_order_release);
   region().posted.fetch_or(1u << index);
-  ControlPage& page = bell_.page();
-  page.pending[client_ / 64].fetch_or(std::uint64_t{1} << (client_ % 64));
-  page.summary.fetch_or(std::uint64_t{1} << (client_ / 64));
-  bell_.ring();
+  tell();
   posted_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -110,7 +130,7 @@ bool Channel::look(Slot& slot) {
     now = after;
     if (policy_.waiting == Waiting::poll) {
       if (now < health) continue;
-      if (!bell_.server_lives()) return false;  // sleep() finds out and says so
+      if (bell_.server(generation()) != Bell::Server::serves) return false;  // sleep() sees to it
       health = now + slice_ns;
     } else if (now >= end) {
       return false;
@@ -120,20 +140,61 @@ bool Channel::look(Slot& slot) {
 
 int Channel::sleep(Slot& slot) {
   slot.sleeper.store(1, std::memory_order_seq_cst);
-  std::int64_t health = sys::now_ns() + slice_ns;
+  std::int64_t slice = slice_ns;
+  std::int64_t health = sys::now_ns() + slice;
+  int hung_up = 0;
   while (slot.state.load(std::memory_order_seq_cst) != SlotState::answered) {
-    sys::futex_wait(&slot.state, static_cast<std::uint32_t>(SlotState::posted), slice_ns);
+    sys::futex_wait(&slot.state, static_cast<std::uint32_t>(SlotState::posted), slice);
     if (answered(slot)) break;
-    const std::int64_t now = sys::now_ns();
-    if (now < health) continue;  // a signal
-    health = now + slice_ns;
-    if (bell_.server_lives() && connected()) continue;
+    if (sys::now_ns() < health) continue;  // a signal
+    const Bell::Server server = bell_.server(generation());
+    bool goes_on = true;
+    if (server == Bell::Server::serves) {
+      hung_up = connected() ? 0 : hung_up + 1;
+      goes_on = hung_up < hung_up_looks;
+    } else if (server == Bell::Server::replaced) {
+      goes_on = attach_again();
+    } else if (server == Bell::Server::ended) {
+      goes_on = false;
+    }
+    slice = server == Bell::Server::serves ? slice_ns : successor_slice_ns;
+    health = sys::now_ns() + slice;
+    if (goes_on) continue;
     if (answered(slot)) break;  // its last act
-    slot.abandoned = 1;
     dead_.store(true);
     return EIO;
   }
   return 0;
+}
+
+bool Channel::attach_again() {
+  if (attach_ == nullptr) return false;
+  const Status status = attach_(owner_, *this);
+  if (status.ok()) return true;
+  switch (status.error().code()) {
+    case EACCES:
+    case EBADF:
+    case EMFILE:
+    case EPERM:
+    case EPROTO:
+    case EPROTONOSUPPORT:
+    case ESTALE:
+    case EUSERS:
+      return false;
+    default:  // it died in turn, or is just coming up
+      return true;
+  }
+}
+
+wire::Envelope Channel::reply(const Slot& slot) const {
+  wire::Envelope reply;
+  std::memcpy(&reply, slot.body.data() + Slot::reply_offset(slot.envelope.length), sizeof reply);
+  return reply;
+}
+
+std::span<const std::byte> Channel::reply_body(const Slot& slot, std::uint32_t length) const {
+  const std::size_t offset = Slot::reply_offset(slot.envelope.length) + sizeof(wire::Envelope);
+  return std::span(slot.body).subspan(offset, length);
 }
 
 bool Channel::connected() const {
@@ -170,10 +231,10 @@ Status Request::wait() {
     slot_ = nullptr;  // the server may still write to it: never used again
     return Error(error);
   }
-  const wire::Envelope reply = slot_->envelope;
+  const wire::Envelope reply = channel_->reply(*slot_);
   if (reply.error != 0) return Error(reply.error > 0 && reply.error < 4096 ? reply.error : EIO);
   if (reply.length > wire::body_bytes_max) return Error(EIO);
-  length_ = reply.length;
+  body_ = channel_->reply_body(*slot_, reply.length);
   redirected_ = (reply.flags & wire::redirected) != 0;
   return Done{};
 }
@@ -182,6 +243,7 @@ void Request::end() {
   if (slot_ != nullptr) channel_->end(*slot_);
   slot_ = nullptr;
   length_ = 0;
+  body_ = {};
   redirected_ = false;
 }
 

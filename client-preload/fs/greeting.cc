@@ -70,6 +70,26 @@ Result<Fd> connect_to(const std::string& parent) {
   return socket;
 }
 
+Status send(int socket, const ClientHello& hello, int region) {
+  iovec data{.iov_base = const_cast<ClientHello*>(&hello), .iov_len = sizeof hello};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  if (region >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof region);
+    std::memcpy(CMSG_DATA(rights), &region, sizeof region);
+  }
+  const long sent = sys::call(SYS_sendmsg, socket, sys::pointer(&message), MSG_NOSIGNAL);
+  if (sent < 0) return error_of(sent);
+  return Done{};
+}
+
 // The hello, and its descriptors into `out`; what came too much is closed.
 Status receive(int socket, Greeted& out) {
   iovec data{.iov_base = &out.hello, .iov_len = sizeof out.hello};
@@ -118,7 +138,7 @@ Status check(const ServerHello& hello, std::uint32_t rank, bool leader,
 }  // namespace
 
 Result<Greeted> greet(const std::string& local_dir, std::uint32_t rank, bool leader,
-                      const InstanceId& instance) {
+                      const InstanceId& instance, int region) {
   char number[16];
   const auto end = std::to_chars(number, number + sizeof number, rank);
   std::string parent = local_dir + "/rank_";
@@ -129,10 +149,8 @@ Result<Greeted> greet(const std::string& local_dir, std::uint32_t rank, bool lea
                           .version = wire::version,
                           .instance = instance,
                           .kind = PeerKind::application,
-                          .reserved = 0};
-  const long sent =
-      sys::call(SYS_sendto, greeted.socket.get(), sys::pointer(&hello), sizeof hello, MSG_NOSIGNAL);
-  if (sent < 0) return error_of(sent);
+                          .attached = region >= 0 ? 1U : 0U};
+  TRY_OK(send(greeted.socket.get(), hello, region));
   TRY_OK(receive(greeted.socket.get(), greeted));
   TRY_OK(check(greeted.hello, rank, leader, instance));
   return greeted;

@@ -20,8 +20,9 @@ struct Greeted {
 };
 
 // Connects to <local_dir>/rank_<rank>/socket. ESTALE: another instance answered there. EPERM:
-// another user did. Gives up after ten seconds: ETIMEDOUT.
+// another user did. Gives up after ten seconds: ETIMEDOUT. `region`: of the time with an earlier
+// server, to go on with; -1: a new one is wanted.
 Result<Greeted> greet(const std::string& local_dir, std::uint32_t rank, bool leader,
-                      const InstanceId& instance);
+                      const InstanceId& instance, int region);
 
 }  // namespace benchfs

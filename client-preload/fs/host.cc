@@ -64,11 +64,12 @@ Status Host::connect() {
   return Done{};
 }
 
-Status Host::greet_locked(LocalServer& server) {
+Status Host::greet_locked(LocalServer& server, Channel* attaching) {
   const bool leads = &server == &leader();
-  TRY(Greeted greeted, greet(local_dir_, server.rank, leads, instance_));
+  const int kept = attaching != nullptr ? attaching->memory.get() : -1;
+  if (attaching != nullptr && kept < 0) return Error(EBADF);  // closed behind our back
+  TRY(Greeted greeted, greet(local_dir_, server.rank, leads, instance_, kept));
   auto& fds = greeted.descriptors;
-  TRY(Mapping region, Mapping::map(fds[Descriptor::region].get(), sizeof(ClientRegion)));
   if (!server.bell.control) {
     TRY(server.bell.control, Mapping::map(fds[Descriptor::control].get(), sizeof(ControlPage)));
   }
@@ -100,9 +101,17 @@ Status Host::greet_locked(LocalServer& server) {
     policy_.waiting = static_cast<Waiting>(std::min<std::uint8_t>(hello.waiting, 2));
     policy_.spin_ns = std::int64_t{hello.spin_us} * 1000;
   }
-  auto channel =
-      std::make_unique<Channel>(std::move(region), server.bell, privates_, hello.client, policy_);
+  const Channel::Place place{.client = hello.client, .generation = hello.generation};
+  if (attaching != nullptr) {
+    TRY_OK(attaching->socket.take(std::move(greeted.socket)));
+    attaching->attached(place);
+    return Done{};
+  }
+  TRY(Mapping region, Mapping::map(fds[Descriptor::region].get(), sizeof(ClientRegion)));
+  auto channel = std::make_unique<Channel>(std::move(region), server.bell, privates_, place,
+                                           policy_, &Host::attach, &server);
   TRY_OK(channel->socket.take(std::move(greeted.socket)));
+  TRY_OK(channel->memory.take(std::move(fds[Descriptor::region])));
   if (Channel* const old = server.channel.load()) old->retire();
   server.channel.store(channel.get(), std::memory_order_release);
   server.channels.push_back(std::move(channel));
@@ -117,6 +126,14 @@ bool Host::repair(void* server) {
   return broken.host.greet_locked(broken).ok();
 }
 
+// The server's process died, and its successor is there.
+Status Host::attach(void* server, Channel& channel) {
+  auto& followed = *static_cast<LocalServer*>(server);
+  const Guard guard(followed.host.lock_);
+  if (channel.generation() == followed.bell.page().generation.load()) return Done{};
+  return followed.host.greet_locked(followed, &channel);
+}
+
 LocalServer* Host::local(std::uint32_t rank) {
   for (const auto& server : servers_)
     if (server->rank == rank) return server.get();
@@ -127,7 +144,14 @@ Result<Channel*> Host::channel(std::uint32_t rank) {
   LocalServer* server = local(rank);
   if (server == nullptr) server = &leader();
   Channel* channel = server->channel.load(std::memory_order_acquire);
-  if (channel != nullptr && !channel->dead()) return channel;
+  if (channel != nullptr && !channel->dead()) {
+    const std::uint32_t generation = server->bell.page().generation.load(std::memory_order_relaxed);
+    // Another server than before, which is to know this channel before something is posted. If that
+    // fails, whoever waits for the answer tries again.
+    if (channel->generation() != generation && generation != 0)
+      static_cast<void>(attach(server, *channel).ok());
+    return channel;
+  }
   const Guard guard(lock_);
   channel = server->channel.load();
   if (channel != nullptr && !channel->dead()) return channel;
@@ -205,7 +229,10 @@ void Host::leave(int fd) {
     server->bell.doorbell.leave(fd);
     server->chunks.leave(fd);
     server->waits.leave(fd);
-    for (const auto& channel : server->channels) channel->socket.leave(fd);
+    for (const auto& channel : server->channels) {
+      channel->socket.leave(fd);
+      channel->memory.leave(fd);
+    }
   }
 }
 

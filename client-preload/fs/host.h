@@ -104,8 +104,10 @@ class Host {
  private:
   friend struct LocalServer;
   LocalServer& leader() { return *servers_.front(); }
-  Status greet_locked(LocalServer& server);
+  // With the region of `channel`, or for a new channel.
+  Status greet_locked(LocalServer& server, Channel* channel = nullptr);
   static bool repair(void* server);
+  static Status attach(void* server, Channel& channel);
   void complain(Error why);
 
   const std::string local_dir_;

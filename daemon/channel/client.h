@@ -20,6 +20,7 @@ struct Client {
   Fd process_fd;
   Mapping region;
   std::uint32_t in_flight = 0;  // requests being served; the region stays until they end
+  std::uint32_t served = 0;     // bit per slot whose request is being served
   bool gone = false;
 
   // Null: it has none (yet).

@@ -36,14 +36,44 @@ Result<Fd> connect_in(const std::string& rank_dir) {
   return socket;
 }
 
+// One packet, and the descriptors that came with it.
+Result<std::size_t> receive(int socket, void* data, std::size_t bytes, int flags,
+                            std::vector<Fd>& descriptors) {
+  iovec part{data, bytes};
+  alignas(cmsghdr) std::array<char, control_bytes> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t n = ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+  if (n < 0) return Error::last();
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+      descriptors.emplace_back(fd);
+    }
+  }
+  return static_cast<std::size_t>(n);
+}
+
 }  // namespace
 
-Result<ClientHello> receive_hello(int socket) {
-  ClientHello hello{};
-  const ssize_t n = ::recv(socket, &hello, sizeof hello, MSG_DONTWAIT | MSG_TRUNC);
-  if (n < 0) return Error::last();
-  if (n != sizeof hello || hello.magic != greeting_magic) return Error(EBADMSG);
-  return hello;
+Result<Introduction> receive_hello(int socket) {
+  Introduction got{};
+  std::vector<Fd> descriptors;
+  const auto n =
+      receive(socket, &got.hello, sizeof got.hello, MSG_DONTWAIT | MSG_TRUNC, descriptors);
+  if (!n.ok()) return n.error();
+  if (*n != sizeof got.hello || got.hello.magic != greeting_magic) return Error(EBADMSG);
+  if (got.hello.attached == 0) return got;
+  if (descriptors.size() != 1) return Error(EBADMSG);
+  got.region = std::move(descriptors[0]);
+  return got;
 }
 
 Status send_hello(int socket, const ServerHello& hello, std::span<const int> descriptors) {
@@ -73,30 +103,12 @@ Result<LeaderTables> fetch_tables(const std::string& rank_dir,
                           .version = wire::version,
                           .instance = instance,
                           .kind = PeerKind::worker,
-                          .reserved = 0};
+                          .attached = 0};
   if (::send(socket.get(), &hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello)
     return Error::last();
   ServerHello reply{};
-  iovec part{&reply, sizeof reply};
-  alignas(cmsghdr) std::array<char, control_bytes> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  const ssize_t n = ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
-  if (n < 0) return Error::last();
   std::vector<Fd> received;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-      received.emplace_back(fd);
-    }
-  }
+  TRY(const std::size_t n, receive(socket.get(), &reply, sizeof reply, 0, received));
   if (n != sizeof reply || reply.magic != greeting_magic) return Error(EBADMSG);
   if (reply.error != 0) return Error(reply.error);
   if (received.size() != 2) return Error(EBADMSG);

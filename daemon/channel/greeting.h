@@ -13,8 +13,12 @@
 
 namespace benchfs {
 
+struct Introduction {
+  ClientHello hello;
+  Fd region;  // of a client that was attached to an earlier server
+};
 // Reads the hello of a client that has connected. EBADMSG: not one of ours. EAGAIN: nothing yet.
-Result<ClientHello> receive_hello(int socket);
+Result<Introduction> receive_hello(int socket);
 Status send_hello(int socket, const ServerHello& hello, std::span<const int> descriptors);
 
 struct LeaderTables {  // what another server of the host gets from the leader

@@ -7,6 +7,13 @@
 
 namespace benchfs {
 
+HostKeeper::HostKeeper(Server& server, bool followed) : server_(server) {
+  if (!followed) return;
+  events_seen_ = server_.table.process_events.load();
+  watch_new_processes();  // drops the records of those that died meanwhile
+  server_.table.recover(server_.self);
+}
+
 bool HostKeeper::has_work() const {
   return server_.table.release_head.load() != 0 ||
          server_.table.process_events.load() != events_seen_ ||
@@ -37,16 +44,14 @@ Task<int> HostKeeper::release(Server& server, std::uint32_t index) {
   if (released.opens == 0) co_return 0;
   const wire::Release message{.inode = released.inode,
                               .session = released.reached.session,
+                              .tenure = released.tenure,
                               .end = released.reached.size,
                               .modified = released.reached.modified,
                               .opens = released.opens,
-                              .reserved = 0};
+                              .undone = 0};
   const auto reply = co_await server.ask(home_rank(message.inode), message);
-  if (!reply.ok()) {  // a home that is gone knows nothing
-    server.table.end_release(server.self, message.inode, message.session);
-  } else if (reply->opens == 0) {
-    server.table.end_release(server.self, message.inode, reply->session);
-  }
+  if (!reply.ok() || reply->opens == 0)  // a home that is gone knows nothing
+    server.table.end_release(server.self, message.inode, message.tenure);
   co_return 0;
 }
 
@@ -58,7 +63,9 @@ void HostKeeper::watch_new_processes() {
     const ProcessId process = table.processes[i].process.load();
     if (process == 0 || (process & embryo) != 0 || watched_.contains(i)) continue;
     const long fd = ::syscall(SYS_pidfd_open, pid_of(process), 0);
-    if (fd < 0) {
+    const bool started = process >> 32 != 0;  // else just forked, and known by its pid alone
+    if (fd < 0 || (started && !is_alive(process))) {  // the number may be another's by now
+      if (fd >= 0) sys::close(static_cast<int>(fd));
       reap(i, process);
       continue;
     }

@@ -14,10 +14,13 @@ namespace benchfs {
 
 class HostKeeper final : public Source {
  public:
-  explicit HostKeeper(Server& server) : server_(server) {}
+  // `followed`: the one before died, and what it was at is to be found out from the table.
+  explicit HostKeeper(Server& server, bool followed = false);
 
   bool poll() override;
   bool arm() override { return !has_work(); }
+  // Processes of this host that have files open.
+  std::size_t processes() const { return watched_.size(); }
   // A connected client has ended.
   void process_ended(ProcessId process);
 

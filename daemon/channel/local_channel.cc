@@ -20,6 +20,7 @@ LocalChannel::LocalChannel(Server& server, HostKeeper* keeper, Parts parts)
       keeper_(keeper),
       parts_(std::move(parts)),
       locks_(server, parts_.control.get()) {
+  page().supervisor.store(process_id(::getppid()));
   page().server.store(server_.self);
   page().generation.fetch_add(1);
   server_.loop.add(*this);
@@ -67,19 +68,20 @@ void LocalChannel::greet(int number) {
   greeting_.erase(found);
   ucred peer{};
   socklen_t length = sizeof peer;
-  const auto hello = receive_hello(socket.get());
-  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || !hello.ok())
+  auto introduced = receive_hello(socket.get());
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || !introduced.ok())
     return;  // not one of ours: closed without a word
+  const ClientHello& hello = introduced->hello;
   Status status = Done{};
   if (peer.uid != ::geteuid()) {
     log::warn("refused a client of user {} (pid {}): this instance belongs to user {}", peer.uid,
               peer.pid, ::geteuid());
     status = Error(EACCES);
-  } else if (hello->version != wire::version) {
+  } else if (hello.version != wire::version) {
     status = Error(EPROTONOSUPPORT);
-  } else if (hello->instance != parts_.instance) {
+  } else if (hello.instance != parts_.instance) {
     status = Error(ESTALE);
-  } else if (hello->kind == PeerKind::worker) {
+  } else if (hello.kind == PeerKind::worker) {
     ServerHello reply{};
     reply.magic = greeting_magic;
     reply.version = wire::version;
@@ -90,7 +92,7 @@ void LocalChannel::greet(int number) {
                                         : send_hello(socket.get(), reply, descriptors);
     if (status.ok()) return;
   } else {
-    status = let_in(socket, peer.uid, peer.pid);
+    status = let_in(socket, peer.uid, peer.pid, std::move(introduced->region));
     if (status.ok()) return;
   }
   ServerHello refusal{};
@@ -102,7 +104,7 @@ void LocalChannel::greet(int number) {
   static_cast<void>(send_hello(socket.get(), refusal, {}).ok());  // it may have hung up already
 }
 
-Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
+Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid, Fd region) {
   std::uint32_t id = 0;
   while (id < clients_max && clients_[id] != nullptr) ++id;
   if (id == clients_max) return Error(EUSERS);
@@ -113,7 +115,10 @@ Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
   const long process_fd = ::syscall(SYS_pidfd_open, pid, 0);
   if (process_fd < 0) return Error::last();
   client->process_fd.reset(static_cast<int>(process_fd));
-  TRY(const Fd region, make_shared_memory("benchfs-client", sizeof(ClientRegion)));
+  const bool attached = static_cast<bool>(region);
+  if (!attached) {
+    TRY(region, make_shared_memory("benchfs-client", sizeof(ClientRegion)));
+  }
   TRY(client->region, Mapping::map(region.get(), sizeof(ClientRegion)));
 
   ServerHello hello{};
@@ -126,6 +131,7 @@ Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
   hello.waiting = static_cast<std::uint8_t>(server_.config.client.wait);
   hello.chunk_bytes = server_.config.storage.chunk_size;
   hello.uid = uid;
+  hello.generation = page().generation.load();
   std::vector<int> descriptors{region.get(), parts_.control.get(), parts_.doorbell.get(),
                                server_.store.directory(), parts_.view.get()};
   if (parts_.host.host_table >= 0) {
@@ -153,7 +159,16 @@ Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid) {
                      [this, id](std::uint32_t) { remove(id); });
   clients_[id] = std::move(client);
   ++server_.counters.clients;
+  if (attached) take_over(*clients_[id]);
   return Done{};
+}
+
+// What was posted to the server before this one, and not answered.
+void LocalChannel::take_over(Client& client) {
+  for (std::uint32_t i = 0; i < slots_per_client; ++i)
+    if (client.slots().slots[i].state.load() == SlotState::posted)
+      client.slots().posted.fetch_or(1u << i);
+  start_posted(client);
 }
 
 void LocalChannel::remove(std::uint32_t id) {
@@ -197,8 +212,11 @@ void LocalChannel::start_posted(Client& client) {
     const auto index = static_cast<std::uint32_t>(std::countr_zero(bits));
     bits &= bits - 1;
     if (index >= slots_per_client) continue;
+    // A client that was attached may set a bit after its slot was found posted without it.
+    if ((client.served >> index & 1) != 0) continue;
     if (client.slots().slots[index].state.load(std::memory_order_acquire) != SlotState::posted)
       continue;
+    client.served |= 1u << index;
     ++client.in_flight;
     ++in_flight_;
     server_.loop.spawn(serve(*this, client, index));
@@ -213,7 +231,8 @@ Task<int> LocalChannel::serve(LocalChannel& channel, Client& client, std::uint32
   const wire::Envelope envelope = slot.envelope;
   Bytes body;
   Answer answer;
-  if (envelope.length > wire::body_bytes_max) {
+  const bool fits = envelope.length <= wire::body_bytes_max;
+  if (!fits) {
     answer = Answer(Error(EBADMSG));
   } else {
     body.insert(body.end(), slot.body.begin(), slot.body.begin() + envelope.length);
@@ -221,11 +240,16 @@ Task<int> LocalChannel::serve(LocalChannel& channel, Client& client, std::uint32
     answer = co_await channel.run(client, envelope, body);
     if (answer.body.size() > wire::body_bytes_max) answer = Answer(Error(EIO));
   }
-  slot.envelope.error = answer.error;
-  slot.envelope.flags = answer.flags;
-  slot.envelope.length = static_cast<std::uint32_t>(answer.body.size());
-  slot.envelope.rank = channel.server_.topology.rank;
-  std::ranges::copy(answer.body, slot.body.begin());
+  wire::Envelope head = envelope;
+  head.error = answer.error;
+  head.flags = answer.flags;
+  head.length = static_cast<std::uint32_t>(answer.body.size());
+  head.rank = channel.server_.topology.rank;
+  std::byte* const place = slot.body.data() + Slot::reply_offset(fits ? envelope.length : 0);
+  std::memcpy(place, &head, sizeof head);
+  if (!answer.body.empty())
+    std::memcpy(place + sizeof head, answer.body.data(), answer.body.size());
+  client.served &= ~(1u << index);
   slot.state.store(SlotState::answered, std::memory_order_seq_cst);
   if (slot.sleeper.load(std::memory_order_seq_cst) != 0) sys::futex_wake(&slot.state, 1);
   const std::uint32_t id = client.id;
@@ -313,13 +337,16 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
   std::uint32_t entry = 0;
   if (!is_directory) {
     entry = table.opened(server_.self, attributes.inode, reply->session, reply->exact != 0,
-                         attributes.size);
+                         attributes.size, reply->tenure,
+                         error == 0 ? &table.slots[request.slot] : nullptr);
     if (entry == 0) error = ENFILE;
   }
   if (error == 0) {
     OpenSlot& slot = table.slots[request.slot];
+    // Of a file that was there when a server that died was asked the same.
+    if (const std::uint32_t stale = is_directory ? slot.entry.exchange(0) : 0; stale != 0)
+      table.undo_open(server_.self, stale);
     slot.type = attributes.mode & S_IFMT;
-    slot.entry.store(entry);
     slot.inode.store(attributes.inode, std::memory_order_release);
     co_return answer;
   }
@@ -328,10 +355,11 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
   } else if (!is_directory) {
     const wire::Release undo{.inode = attributes.inode,
                              .session = reply->session,
+                             .tenure = reply->tenure,
                              .end = 0,
                              .modified = 0,
-                             .opens = 1,
-                             .reserved = 0};
+                             .opens = 0,
+                             .undone = 1};
     co_await server_.ask(home_rank(attributes.inode), undo);
   }
   co_return Answer(Error(error));

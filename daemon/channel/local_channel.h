@@ -49,7 +49,9 @@ class LocalChannel final : public Source {
  private:
   void accept_clients();
   void greet(int socket);
-  Status let_in(Fd& socket, std::uint32_t uid, pid_t pid);
+  // `region`: the client's own, of its time with an earlier server; else one is made.
+  Status let_in(Fd& socket, std::uint32_t uid, pid_t pid, Fd region);
+  void take_over(Client& client);
   void remove(std::uint32_t id);
   void forget_if_idle(std::uint32_t id);
   void start_posted(Client& client);

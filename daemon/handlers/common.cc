@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/placement.h"
+#include "daemon/handlers/open_state.h"
 
 namespace benchfs {
 namespace {
@@ -150,6 +151,7 @@ void learn(Server& server, const Inode& inode, std::uint32_t host,
 }
 
 Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
+  co_await open_state_known(server, number);
   const Inode* inode = server.names.find(number);
   if (inode == nullptr) co_return Error(ENOENT);
   const std::vector<std::uint32_t> hosts = open_hosts(*inode, false);
@@ -170,6 +172,7 @@ Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
 
 Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) {
   if (size > wire::file_bytes_max) co_return Error(EFBIG);
+  co_await open_state_known(server, number);
   Inode* const inode = server.names.change(number);  // stays while in use; shown again at the end
   if (inode == nullptr) co_return Error(ENOENT);
   if (inode->open == nullptr && inode->size <= size) {  // nobody to freeze, nothing to cut
@@ -207,6 +210,14 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
   end_use(*server.names.touch(number));
   remove_if_unused(server, *inode);
   co_return status;
+}
+
+void close_if_unused(Server& server, std::uint64_t number) {
+  Inode* const inode = server.names.touch(number);
+  if (inode == nullptr) return;
+  if (inode->open != nullptr && inode->open->hosts.empty() && inode->open->users == 0)
+    inode->open.reset();
+  remove_if_unused(server, *inode);
 }
 
 void remove_if_unused(Server& server, const Inode& inode) {

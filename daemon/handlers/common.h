@@ -35,6 +35,8 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size);
 
 // Erases the inode and its chunks if no name and no open is left.
 void remove_if_unused(Server& server, const Inode& inode);
+// The same after a host may have closed it.
+void close_if_unused(Server& server, std::uint64_t number);
 // Removes the chunks of inodes that were erased before a restart.
 void finish_cuts(Server& server);
 

@@ -22,6 +22,8 @@ Task<Answer> handle_link(Server&, const Caller&, wire::Link, Tail);
 Task<Answer> handle_open(Server&, const Caller&, wire::Open, Tail);
 Task<Answer> handle_release(Server&, const Caller&, wire::Release, Tail);
 Task<Answer> handle_revoke_exact(Server&, const Caller&, wire::RevokeExact, Tail);
+// open_state.cc
+Task<Answer> handle_held_opens(Server&, const Caller&, wire::HeldOpens, Tail);
 // remove.cc
 Task<Answer> handle_remove_directory(Server&, const Caller&, wire::RemoveDirectory, Tail);
 Task<Answer> handle_unlink(Server&, const Caller&, wire::Unlink, Tail);

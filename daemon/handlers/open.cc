@@ -7,6 +7,7 @@
 #include "common/placement.h"
 #include "daemon/handlers/common.h"
 #include "daemon/handlers/handlers.h"
+#include "daemon/handlers/open_state.h"
 
 namespace benchfs {
 namespace {
@@ -44,8 +45,9 @@ Task<int> revoke_exact(Server& server, std::uint64_t number, OpenState& open) {
 }
 
 // Counts the open for the caller's host; one that may write may cost another host its exactness.
-Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, bool writes,
+Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, bool writes,
                    bool created) {
+  const std::uint32_t host = caller.host;
   Inode* const inode = server.names.touch(number);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->open == nullptr) inode->open = std::make_unique<OpenState>();
@@ -54,16 +56,31 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
   const auto costs_exactness = [&] {
     return writes && open->exact_host != OpenState::nobody && open->exact_host != host;
   };
-  if (open->mutex.locked() || costs_exactness()) {  // a truncation must not meet half a grant
-    co_await open->mutex.lock(server.loop);
+  while (server.surveys.under_way(host) || open->mutex.locked() || costs_exactness()) {
+    co_await server.surveys.wait(server.loop, host);
+    co_await open_state_known(server, number);  // who is exact
+    co_await open->mutex.lock(server.loop);     // a truncation must not meet half a grant
     if (costs_exactness()) co_await revoke_exact(server, number, *open);
     open->mutex.unlock();
+  }
+  if (caller.is_peer && caller.leader != server.peers.incarnation(host)) {
+    // Whoever asked is gone, and its successor has said what it holds: this is not counted, and if
+    // the successor asks again, it is granted then.
+    const Answer unheard(wire::OpenReply{.attributes = attributes_of(*inode),
+                                         .session = 0,
+                                         .tenure = 0,
+                                         .exact = 0,
+                                         .created = created ? 1u : 0u});
+    --open->users;
+    close_if_unused(server, number);
+    co_return unheard;
   }
   server.names.touch(number);
   auto known = std::ranges::find(open->hosts, host, &OpenHost::host);
   if (known == open->hosts.end()) {
     server.names.change_opens(number);
-    open->hosts.push_back({.host = host, .opens = 0, .session = ++server.next_session});
+    const std::uint64_t session = ++server.next_session;
+    open->hosts.push_back({.host = host, .opens = 0, .session = session, .tenure = session});
     known = open->hosts.end() - 1;
     if (open->exact_host == OpenState::nobody && !open->written()) open->exact_host = host;
   }
@@ -75,6 +92,7 @@ Task<Answer> grant(Server& server, std::uint64_t number, std::uint32_t host, boo
   --open->users;
   co_return Answer(wire::OpenReply{.attributes = attributes_of(*inode),
                                    .session = known->session,
+                                   .tenure = known->tenure,
                                    .exact = open->exact_host == host ? 1u : 0u,
                                    .created = created ? 1u : 0u});
 }
@@ -88,6 +106,10 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
   if ((request.flags & O_NOFOLLOW) != 0 || exclusive)
     request.where.flags &= ~std::uint32_t{wire::WhereFlag::follow};
   Arrival arrival = co_await arrive(server, caller, request.where, tail, false, create);
+  while (server.surveys.under_way(caller.host)) {  // so that nothing is made and then waits
+    co_await server.surveys.wait(server.loop, caller.host);
+    arrival = co_await arrive(server, caller, request.where, tail, false, create);
+  }
   if (auto* answer = std::get_if<Answer>(&arrival)) {
     // A name whose inode is at home elsewhere exists, which is all that O_EXCL asks.
     if (exclusive && (answer->flags & wire::Flag::redirected) != 0) {
@@ -110,7 +132,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
     const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(), gid);
     if (!made.ok()) co_return Answer(made.error());
     server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFREG});
-    co_return co_await grant(server, (*made)->number, caller.host, writes, true);
+    co_return co_await grant(server, (*made)->number, caller, writes, true);
   }
   const Inode& inode = *walked.inode;
   if (exclusive && request.where.path_bytes != 0) co_return Answer(Error(EEXIST));
@@ -118,34 +140,35 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
   if (!allowed.ok()) co_return Answer(allowed.error());
   if (inode.is_directory())
     co_return Answer(wire::OpenReply{
-        .attributes = attributes_of(inode), .session = 0, .exact = 0, .created = 0});
+        .attributes = attributes_of(inode), .session = 0, .tenure = 0, .exact = 0, .created = 0});
   const std::uint64_t number = inode.number;
   if ((request.flags & O_TRUNC) != 0 && (request.flags & O_PATH) == 0) {
     if (!permits(inode, caller.uid, W_OK)) co_return Answer(Error(EACCES));
     const Status cut = co_await set_size(server, number, 0);
     if (!cut.ok()) co_return Answer(cut.error());
   }
-  co_return co_await grant(server, number, caller.host, writes, false);
+  co_return co_await grant(server, number, caller, writes, false);
 }
 
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request, Tail) {
+  co_await server.surveys.wait(server.loop, caller.host);
+  wire::ReleaseReply reply{.session = request.session, .opens = 0};
   Inode* const inode = server.names.touch(request.inode);
-  if (inode == nullptr || inode->open == nullptr) co_return Answer(Error(ENOENT));
+  if (inode == nullptr || inode->open == nullptr) co_return Answer(reply);
   OpenState& open = *inode->open;
   const auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
-  if (host == open.hosts.end() || request.opens > host->opens) co_return Answer(Error(EINVAL));
+  if (host == open.hosts.end() || host->tenure != request.tenure) co_return Answer(reply);
   learn(server, *inode, caller.host,
         {.session = request.session, .size = request.end, .modified = request.modified});
-  host->opens -= request.opens;
-  const wire::ReleaseReply reply{.session = host->session, .opens = host->opens};
-  if (host->opens == 0) {
-    server.locks.drop_host(request.inode, caller.host);
-    server.names.change_opens(request.inode);
-    if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
-    open.hosts.erase(host);
-    if (open.hosts.empty() && open.users == 0) inode->open.reset();
-    remove_if_unused(server, *inode);
-  }
+  reply.session = host->session;
+  host->opens -= std::min(host->opens, request.undone);
+  reply.opens = host->opens - std::min(host->opens, request.opens);
+  if (reply.opens != 0) co_return Answer(reply);
+  server.locks.drop_host(request.inode, caller.host);
+  server.names.change_opens(request.inode);
+  if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
+  open.hosts.erase(host);
+  close_if_unused(server, request.inode);
   co_return Answer(reply);
 }
 

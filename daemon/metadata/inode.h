@@ -52,9 +52,10 @@ struct Directory {
 // A host with opens of an inode. Hosts are named by their leader's rank.
 struct OpenHost {
   std::uint32_t host;
-  std::uint32_t opens;
+  std::uint32_t opens;  // granted in this tenure
   std::uint64_t session;
-  bool writes = false;  // an open since the first may write
+  std::uint64_t tenure = 0;  // see wire::Release
+  bool writes = false;       // an open since the first may write
 };
 
 // Kept while an inode is open somewhere or being truncated.

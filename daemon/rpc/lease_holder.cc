@@ -19,11 +19,6 @@ static_assert(sizeof(HostView::inodes) + sizeof(HostView::entries) ==
 LeaseHolder::LeaseHolder(LeasedView& view, std::uint32_t ranks)
     : view_(view), homes_(ranks), pages_(view_slots / page_slots) {
   view_.view.magic = HostView::magic_value;
-  for (std::uint32_t home = 0; home < ranks; ++home) {
-    if (view_.good_until[home].load() == 0) continue;  // as in fresh memory
-    pages_.assign(pages_.size(), true);
-    drop_all(home);
-  }
 }
 
 void LeaseHolder::note(const ViewSlot* slot) {

@@ -19,7 +19,7 @@ namespace benchfs {
 
 class LeaseHolder {
  public:
-  // Empties the view: whoever starts holds nothing.
+  // `view` is empty.
   LeaseHolder(LeasedView& view, std::uint32_t ranks);
 
   // Takes the list of leases off the end of a reply of `home`, and shows them. The request was sent

@@ -52,6 +52,7 @@ constexpr Route routes[] = {
     server_route<wire::HostSize, handle_host_size>(),
     server_route<wire::RevokeExact, handle_revoke_exact>(),
     server_route<wire::CutChunks, handle_cut_chunks>(),
+    server_route<wire::HeldOpens, handle_held_opens>(),
     server_route<wire::Prepare, handle_prepare>(Effect::free),
     server_route<wire::Decide, handle_decide>(),
     server_route<wire::Outcome, handle_outcome>(),

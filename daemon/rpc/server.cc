@@ -146,6 +146,7 @@ Task<int> Server::serve_peer(PeerCall call) {
     Caller caller;
     caller.uid = envelope->uid;
     caller.host = topology.host_of[call.source()];
+    caller.leader = peers.incarnation(caller.host);
     caller.rank = call.source();
     caller.is_peer = true;
     caller.bulk = call.data();
@@ -158,7 +159,10 @@ Task<int> Server::serve_peer(PeerCall call) {
       if (request.ok() && request->bytes <= pool_buffer_bytes) outgoing.resize(request->bytes);
       caller.bulk = outgoing;
     }
+    const bool changes_chunks = op == wire::Op::write_chunk || op == wire::Op::cut_chunks;
+    if (changes_chunks) co_await chunk_order_.begin(loop, call.source(), call.connection());
     answer = co_await dispatch(op, caller, body);
+    if (changes_chunks) chunk_order_.end(call.source());
     if (op == wire::Op::read_chunk && answer.error == 0) {
       const auto read = wire::parse<wire::ChunkReply>(answer.body);
       if (read.ok()) outgoing_bytes = static_cast<std::size_t>(read->bytes);

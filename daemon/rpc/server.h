@@ -25,7 +25,9 @@
 #include "daemon/metadata/file_locks.h"
 #include "daemon/metadata/namespace.h"
 #include "daemon/peer/peer_channel.h"
+#include "daemon/rpc/chunk_order.h"
 #include "daemon/rpc/lease_holder.h"
+#include "daemon/rpc/surveys.h"
 #include "daemon/storage/uring_chunk_store.h"
 #include "daemon/transaction/coordinator.h"
 #include "daemon/transaction/participant.h"
@@ -58,6 +60,7 @@ struct Caller {
   std::uint32_t uid = 0;
   std::uint32_t host = 0;                 // leader's rank of the caller's host
   std::uint32_t rank = 0;                 // of the server that passed it on, or this one's
+  std::uint32_t leader = 0;               // that rank's incarnation when the request came
   bool is_peer = false;                   // another server, for itself or for a client of its host
   bool wants_leases = false;              // of this host's clients, to a rank of another one
   std::vector<Passed>* passed = nullptr;  // collects what may be leased to the caller's host
@@ -137,6 +140,7 @@ class Server {
   Namespace names;
   FileLocks locks;
   Counters counters;
+  Surveys surveys;
   Blobs blobs;
   Journal* journal = nullptr;      // null: nothing is logged
   std::uint64_t next_session = 0;  // larger than any before, restarts included
@@ -160,6 +164,7 @@ class Server {
   Task<int> send_recalls(std::uint32_t host);
   Task<int> recall_everything_of(std::uint32_t host, int& missing, Completion& all);
 
+  ChunkOrder chunk_order_;
   std::uint64_t sessions_logged_ = 0;  // a restart goes on above this one
   std::vector<bool> silent_;           // by rank: told in the log that it does not answer
 };

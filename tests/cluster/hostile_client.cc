@@ -1,6 +1,8 @@
 // hostile_client DATA_DIR ATTACK: says to the servers of this host what no client of ours would.
 // Prints nothing and ends with 0 if every server answered or hung up in time.
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -64,7 +66,7 @@ ClientHello good_hello() {
           .version = wire::version,
           .instance = instance,
           .kind = PeerKind::application,
-          .reserved = 0};
+          .attached = 0};
 }
 
 struct Greeted {
@@ -151,6 +153,39 @@ void greeting() {
     const Fd giver = connect_to(0);
     ::sendmsg(giver.get(), &message, MSG_NOSIGNAL);
     if (answer_of(giver.get()).hello.error != 0) fail("a greeting with descriptors was refused");
+  }
+}
+
+// A client that claims to have been here before, with something else than its region.
+void attaching() {
+  const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const Fd unsealed(::memfd_create("region", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  static_cast<void>(::ftruncate(unsealed.get(), sizeof(ClientRegion)));
+  const auto small = make_shared_memory("region", 4096);
+  for (const int region : {-1, null.get(), unsealed.get(), small->get()}) {
+    ClientHello hello = good_hello();
+    hello.attached = 1;
+    iovec part{&hello, sizeof hello};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (region >= 0) {
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(sizeof region);
+      std::memcpy(CMSG_DATA(header), &region, sizeof region);
+    }
+    const Fd socket = connect_to(0);
+    ::sendmsg(socket.get(), &message, MSG_NOSIGNAL);
+    if (region < 0) {
+      if (!hung_up(socket.get())) fail("an attachment without a region: still connected");
+    } else if (answer_of(socket.get()).hello.error == 0) {
+      fail("an attachment with a wrong region was let in");
+    }
   }
 }
 
@@ -325,6 +360,8 @@ int main(int argc, char** argv) {
     silence();
   else if (attack == "garbage")
     garbage();
+  else if (attack == "attaching")
+    attaching();
   else if (attack == "greeting")
     greeting();
   else if (attack == "ring")

@@ -6,7 +6,7 @@ start_mpirun 2
 wait_ready "$mpirun" || not_ok "hostile: ready" "$(tail -n 5 "$log")"
 script 'echo kept >/benchfs/f'
 before="$(supervisors "$registry") $(workers "$registry")"
-for attack in silence garbage greeting ring; do
+for attack in silence garbage greeting attaching ring; do
   text=$(timeout 60 "$build/tests/hostile_client" "$storage" "$attack" 2>&1)
   is "hostile client, $attack" "$? $text" "0 "
 done

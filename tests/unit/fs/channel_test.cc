@@ -35,7 +35,8 @@ class Echo {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
     far_end_ = Fd(pair[1]);
     channel = std::make_unique<Channel>(*Mapping::map(region.get(), sizeof(ClientRegion)), bell,
-                                        privates, client, policy);
+                                        privates, Channel::Place{.client = client, .generation = 1},
+                                        policy, &Echo::attach, this);
     EXPECT_TRUE(channel->socket.take(Fd(pair[0])).ok());
   }
   ~Echo() { stop(); }
@@ -50,16 +51,43 @@ class Echo {
     EXPECT_EQ(::write(doorbell_.get(), &one, 8), 8);
     thread_.join();
   }
+  bool answered_all() {
+    for (const Slot& slot : server_region_.at<ClientRegion>().slots)
+      if (slot.state.load() == SlotState::posted) return false;
+    return true;
+  }
   ControlPage& page() { return server_page_.at<ControlPage>(); }
   void hang_up() { far_end_.reset(); }
+  // A server that dies now, with a supervisor that lives.
+  void die() {
+    const pid_t child = fork();
+    if (child == 0) _exit(0);
+    page().server.store(process_id(child));
+    page().supervisor.store(process_id(getpid()));
+    waitpid(child, nullptr, 0);
+  }
+  // Its successor knows nobody until somebody greets it.
+  void follow() {
+    page().server.store(process_id(getpid()));
+    page().generation.fetch_add(1);
+  }
+  int greeted = 0;
 
   static constexpr std::uint32_t client = 70;
+  static constexpr std::uint32_t client_again = 3;
   PrivateDescriptors privates;
   WaitPolicy policy;
   Bell bell{privates, cannot_repair, nullptr};
   std::unique_ptr<Channel> channel;
 
  private:
+  static Status attach(void* owner, Channel& attached) {
+    auto& self = *static_cast<Echo*>(owner);
+    ++self.greeted;
+    self.start();
+    attached.attached({.client = client_again, .generation = self.page().generation.load()});
+    return Done{};
+  }
   void serve() {
     while (!stopping_) {
       if (answer_posted()) continue;
@@ -74,14 +102,19 @@ class Echo {
   }
   bool answer_posted() {
     if (page().summary.exchange(0) == 0) return false;
-    if (page().pending[client / 64].exchange(0) == 0) return false;
+    if ((page().pending[client / 64].exchange(0) | page().pending[client_again / 64].exchange(0)) ==
+        0)
+      return false;
     ClientRegion& region = server_region_.at<ClientRegion>();
     std::uint32_t bits = region.posted.exchange(0);
     for (; bits != 0; bits &= bits - 1) {
       Slot& slot = region.slots[static_cast<std::size_t>(std::countr_zero(bits))];
       EXPECT_EQ(slot.state.load(), SlotState::posted);
-      std::reverse(slot.body.begin(), slot.body.begin() + slot.envelope.length);
-      slot.envelope.error = 0;
+      wire::Envelope reply = slot.envelope;
+      reply.error = 0;
+      std::byte* const place = slot.body.data() + Slot::reply_offset(reply.length);
+      std::memcpy(place, &reply, sizeof reply);
+      std::reverse_copy(slot.body.begin(), slot.body.begin() + reply.length, place + sizeof reply);
       slot.state.store(SlotState::answered);
       if (slot.sleeper.load() != 0) sys::futex_wake(&slot.state, 1);
     }
@@ -179,6 +212,59 @@ TEST(Channel, SaysThatTheServerEnded) {
   waitpid(child, nullptr, 0);
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error(), Error(EIO));
+  EXPECT_TRUE(echo.channel->dead());
+}
+
+// What a dead server left unanswered its successor finds in the same slots, with the same numbers.
+TEST(Channel, HandsWhatIsUnansweredToTheNextServer) {
+  Echo echo(true);
+  echo.die();
+  std::array<Request, 3> requests;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(requests[i].try_begin(*echo.channel));
+    const std::string text = "a" + std::to_string(i);
+    requests[i].add(wire::bytes_of(text));
+    requests[i].post(wire::Op::stat, 0);
+  }
+  std::thread successor([&] {
+    usleep(150'000);
+    echo.follow();
+  });
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(requests[i].wait().ok());
+    const auto body = requests[i].body();
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(body.data()), body.size()),
+              std::to_string(i) + "a");
+  }
+  successor.join();
+  EXPECT_EQ(echo.greeted, 1);
+  EXPECT_TRUE(round_trip(*echo.channel, "later"));
+  EXPECT_EQ(echo.channel->generation(), 2U);
+}
+
+TEST(Channel, TakesAnAnswerWrittenBeforeTheServerDied) {
+  Echo echo(true);
+  Request request;
+  request.begin(*echo.channel);
+  request.add(wire::bytes_of(std::string_view("ab")));
+  request.post(wire::Op::stat, 0);
+  echo.start();
+  while (!echo.answered_all()) usleep(1000);
+  echo.stop();
+  echo.die();
+  ASSERT_TRUE(request.wait().ok());
+  EXPECT_EQ(static_cast<char>(request.body().front()), 'b');
+  EXPECT_EQ(echo.greeted, 0);
+}
+
+TEST(Channel, GivesUpWhenTheSupervisorEnded) {
+  Echo echo(true);
+  echo.die();
+  echo.page().supervisor.store(echo.page().server.load());
+  Request request;
+  request.begin(*echo.channel);
+  request.post(wire::Op::stat, 0);
+  EXPECT_EQ(request.wait().error(), Error(EIO));
   EXPECT_TRUE(echo.channel->dead());
 }
 

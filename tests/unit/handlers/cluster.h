@@ -197,7 +197,7 @@ class Cluster {
     Server& server = *nodes_[host]->server;
     const std::uint32_t index =
         server.table.opened(server.self, reply.attributes.inode, reply.session, reply.exact != 0,
-                            reply.attributes.size);
+                            reply.attributes.size, reply.tenure);
     EXPECT_NE(index, 0u);
     return server.table.entries[index];
   }
@@ -222,7 +222,7 @@ class Cluster {
     Server& server = *nodes_[host]->server;
     const std::uint32_t index = server.table.index_of(closed);
     server.table.undo_open(server.self, index);
-    EXPECT_TRUE(until([&] { return closed.granted == 0; }));
+    EXPECT_TRUE(until([&] { return closed.releasing.load() == 0; }));
     settle();
   }
   Result<wire::Attributes> stat(const std::string& path, bool follow = true,

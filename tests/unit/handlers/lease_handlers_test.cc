@@ -204,8 +204,8 @@ TEST(Leases, OfAHostThatDoesNotAnswerEndBeforeItIsTakenForDead) {
 class LeaseHolderTest : public testing::Test {
  protected:
   LeaseHolderTest() {
-    const auto memory = make_shared_memory("test-leases", sizeof(LeasedView));
-    memory_ = *Mapping::map(memory->get(), sizeof(LeasedView));
+    descriptor_ = *make_shared_memory("test-leases", sizeof(LeasedView));
+    memory_ = *Mapping::map(descriptor_.get(), sizeof(LeasedView));
     holder_ = std::make_unique<LeaseHolder>(view(), 4);
   }
   LeasedView& view() { return memory_.at<LeasedView>(); }
@@ -236,6 +236,7 @@ class LeaseHolderTest : public testing::Test {
     holder_->recall(0, {.epoch = epoch, .number = number, .count = 1, .all = 0}, keys);
   }
 
+  Fd descriptor_;
   Mapping memory_;
   std::unique_ptr<LeaseHolder> holder_;
 };
@@ -277,7 +278,7 @@ TEST_F(LeaseHolderTest, UsesNothingOfAHomeThatIsLostUntilItAnswersAgain) {
 
 TEST_F(LeaseHolderTest, WhoStartsAgainHoldsNothing) {
   ASSERT_TRUE(take(1, 0, "f").ok());
-  holder_ = std::make_unique<LeaseHolder>(view(), 4);
+  view().reset(descriptor_.get(), 4);
   EXPECT_FALSE(shows("f"));
   EXPECT_FALSE(view().view.entry(root_inode, "f").has_value());
 }

@@ -145,10 +145,11 @@ TEST_F(Sizes, AReleaseThatComesAfterATruncationBringsNoOldSize) {
   raise_to(on_a.end, std::uint64_t{10});
   const wire::Release late{.inode = a->attributes.inode,
                            .session = on_a.session,
+                           .tenure = on_a.tenure,
                            .end = 10,
                            .modified = 0,
                            .opens = 1,
-                           .reserved = 0};
+                           .undone = 0};
   ASSERT_EQ(truncate("f", 0), 0);
   auto& node = cluster_.node(0);
   ASSERT_TRUE(cluster_.run(node.server->ask(0, late), node.loop).ok());
