@@ -83,17 +83,20 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
   for (;;) {
     Walk walk = server.names.walk(where, *path, caller.uid, to_name,
                                   turn.has_value() ? &*turn : nullptr, caller.passed);
-    // Given up before the answer is used, but nobody else runs before the next suspension.
-    if (turn.has_value()) server.names.unlock(turn->directory, turn->name);
+    // Given up before the answer is used, but nobody else runs before the next suspension: not who
+    // is handed the lock now, either.
+    const auto had = std::move(turn);
     turn.reset();
+    if (had.has_value()) server.names.unlock(had->directory, had->name);
     if (const auto* walked = std::get_if<Walked>(&walk)) {
-      const bool new_name = creates && walked->directory != nullptr && !walked->found;
-      if (!new_name || !server.names.locks().locked_exclusively(walked->directory->number, {}))
-        co_return *walked;
-      // Perhaps it is being removed.
-      const Status decided =
-          co_await wait_for_decision(server, walked->directory->number, std::string());
-      if (!decided.ok()) co_return Answer(decided.error());
+      if (!creates || walked->directory == nullptr || walked->found) co_return *walked;
+      const std::uint64_t directory = walked->directory->number;
+      const bool ours = had.has_value() && had->directory == directory && had->name.empty();
+      if (ours || !server.names.locks().locked_exclusively(directory, {})) co_return *walked;
+      LockKey key{directory, std::string()};  // perhaps it is being removed
+      const int got = co_await server.names.lock(server.loop, key);
+      if (got != 0) co_return Answer(Error(-got));
+      turn = WalkedOntoLock{directory, std::string()};
       continue;
     }
     if (auto* away = std::get_if<WalkedAway>(&walk))

@@ -18,7 +18,7 @@ namespace benchfs {
 // Answer is to be sent as it is: redirect or error.
 using Arrival = std::variant<Walked, Answer>;
 // `creates`: the caller would make a missing last component, and waits until it is clear whether
-// the directory is being removed.
+// the directory is being removed; then it must make it before the next suspension.
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
                      std::span<const std::byte> tail, bool to_name, bool creates = false);
 
