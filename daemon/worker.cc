@@ -195,6 +195,10 @@ Status Worker::recover() {
     log::info("restored {} files and directories from {} records in {} ms", server_->names.size(),
               journal_->records_recovered(), (sys::now_ns() - begin) / 1'000'000);
   server_->log_to(*journal_);
+  if (journal_->records_recovered() != 0 && !server_->restore_transactions().ok())
+    return refuse(exit_storage, "The journal of " + settings_.rank_dir +
+                                    " holds a change on several servers that cannot be read: "
+                                    "remove the directory");
   finish_cuts(*server_);
   return Done{};
 }

@@ -57,6 +57,18 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
   co_return answer;
 }
 
+Status Server::restore_transactions() {
+  for (const auto& [key, bytes] : blobs.all()) {
+    if (key.kind == prepared_blob) {
+      TRY_OK(participant.restore(bytes));
+    } else if (key.kind == committed_blob) {
+      TRY_OK(coordinator.restore(bytes));
+    }
+  }
+  rename_ticket.after_restart();
+  return Done{};
+}
+
 void Server::log_to(Journal& target) {
   journal = &target;
   names.log_to(target);

@@ -116,6 +116,9 @@ class Server {
   // A request that came from a peer; answers it.
   Task<int> serve_peer(PeerCall call);
 
+  // What replay put back of changes on several servers goes on. Before anything is served. EBADMSG:
+  // not what this server wrote.
+  Status restore_transactions();
   // All changes from now on go to `journal`, whose records of the time before are in place.
   void log_to(Journal& journal);
   // What was changed since the last time counts from now on, whatever becomes of this process. To

@@ -145,8 +145,10 @@ void Coordinator::commit(Transaction& change, std::int64_t time) {
   apply(server_, change.steps, time);
   pending_.erase(change.id.counter);
   if (alone) return;
-  committed_[change.id.counter] = {
-      .kind = change.kind, .time = time, .ranks = std::move(change.agreed)};
+  Committed& committed = committed_[change.id.counter];
+  committed = {.kind = change.kind, .time = time, .ranks = std::move(change.agreed)};
+  const std::string bytes = encode(change.id.counter, committed);
+  server_.blobs.put(blob_of(change.id.counter), wire::bytes_of(std::string_view(bytes)));
   server_.loop.spawn(tell_all(change.id.counter));
 }
 
@@ -172,7 +174,9 @@ Task<int> Coordinator::tell(std::uint64_t counter, std::uint32_t rank, std::int6
   const auto found = committed_.find(counter);
   if (found == committed_.end()) co_return 0;
   std::erase(found->second.ranks, rank);
-  if (found->second.ranks.empty()) committed_.erase(found);
+  if (!found->second.ranks.empty()) co_return 0;
+  committed_.erase(found);
+  server_.blobs.drop(blob_of(counter));
   co_return 0;
 }
 
@@ -197,14 +201,11 @@ std::string Coordinator::encode(std::uint64_t counter, const Committed& change) 
                       change.ranks.size() * sizeof(std::uint32_t));
 }
 
-std::vector<std::string> Coordinator::encode() const {
-  std::vector<std::string> all;
-  for (const auto& [counter, change] : committed_) all.push_back(encode(counter, change));
-  return all;
+BlobKey Coordinator::blob_of(std::uint64_t counter) const {
+  return {.kind = committed_blob, .rank = server_.topology.rank, .counter = counter};
 }
 
-Status Coordinator::restore(std::string_view text) {
-  const auto bytes = wire::bytes_of(text);
+Status Coordinator::restore(std::span<const std::byte> bytes) {
   TRY(const auto head, wire::parse<CommittedHead>(bytes));
   if (head.ranks == 0 || bytes.size() != sizeof head + head.ranks * sizeof(std::uint32_t))
     return Error(EBADMSG);

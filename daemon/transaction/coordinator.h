@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/journal/blobs.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/transaction/steps.h"
 #include "daemon/transaction/transaction.h"
@@ -50,24 +51,24 @@ class Coordinator {
   wire::OutcomeReply outcome(std::uint64_t counter) const;
   std::size_t size() const { return committed_.size(); }
 
-  // What is to survive this process: each change committed and not yet acknowledged by all.
-  std::vector<std::string> encode() const;
-  // After a restart: goes on telling. EBADMSG.
-  Status restore(std::string_view bytes);
+  // A committed_blob after a restart: goes on telling. EBADMSG.
+  Status restore(std::span<const std::byte> blob);
 
- private:
   struct Committed {
     wire::TransactionKind kind{};
     std::int64_t time = 0;
     std::vector<std::uint32_t> ranks;  // that have not acknowledged it
   };
+  static std::string encode(std::uint64_t counter, const Committed& change);
+
+ private:
   Task<Status> agree(Transaction& change);
   Task<Status> ask(Transaction& change, std::uint32_t rank);
   void abandon(Transaction& change);
   Task<int> tell_abort(std::uint64_t counter, std::uint32_t rank);
   Task<int> tell_all(std::uint64_t counter);
   Task<int> tell(std::uint64_t counter, std::uint32_t rank, std::int64_t time);
-  static std::string encode(std::uint64_t counter, const Committed& change);
+  BlobKey blob_of(std::uint64_t counter) const;
 
   Server& server_;
   std::uint64_t counter_;

@@ -68,6 +68,7 @@ Task<Result<wire::PrepareReply>> Participant::agree(Prepared& change) {
   const Status held = hold(server_, change.steps);
   if (!held.ok()) co_return held.error();
   reply.attributes = concerned(server_, change.steps);
+  server_.blobs.put(blob_of(change.id), wire::bytes_of(std::string_view(encode(change))));
   change.agreed = true;
   change.patience_ns = first_question_ns;
   change.ask_at_ns = sys::now_ns() + first_question_ns;
@@ -98,6 +99,7 @@ void Participant::decide(TransactionId id, bool commit, std::int64_t time) {
   const wire::TransactionKind kind = change.kind;
   const std::vector<Step> steps = std::move(change.steps);
   drop(id);
+  server_.blobs.drop(blob_of(id));
   if (commit)
     apply(server_, steps, time);
   else
@@ -153,6 +155,7 @@ Task<int> Participant::ask_outcome(TransactionId id) {
   }
   if (outcome->decision != wire::Decision::pending)
     decide(id, outcome->decision == wire::Decision::committed, outcome->time);
+  server_.commit();
   server_.names.show_changes();
   co_return 0;
 }
@@ -167,17 +170,9 @@ std::string Participant::encode(const Prepared& change) const {
   return bytes.append(encode_steps(change.steps, server_.topology.rank));
 }
 
-std::vector<std::string> Participant::encode() const {
-  std::vector<std::string> all;
-  for (const auto& [id, change] : prepared_)
-    if (change->agreed) all.push_back(encode(*change));
-  return all;
-}
-
-Status Participant::restore(std::string_view text) {
-  const auto bytes = wire::bytes_of(text);
-  TRY(const auto head, wire::parse<wire::Prepare>(bytes));
-  TRY(auto steps, decode_steps(bytes.subspan(sizeof head), head.steps, server_.topology.rank,
+Status Participant::restore(std::span<const std::byte> blob) {
+  TRY(const auto head, wire::parse<wire::Prepare>(blob));
+  TRY(auto steps, decode_steps(blob.subspan(sizeof head), head.steps, server_.topology.rank,
                                server_.topology.size));
   auto change = std::make_unique<Prepared>();
   change->id = {.coordinator = head.coordinator, .counter = head.counter};

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/journal/blobs.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/transaction/steps.h"
 #include "daemon/transaction/transaction.h"
@@ -31,10 +32,9 @@ class Participant {
 
   std::size_t size() const { return prepared_.size(); }
 
-  // What is to survive this process: each change agreed to and not decided.
-  std::vector<std::string> encode() const;
-  // After a restart, before anything else is served: agreed as before, and asks soon. EBADMSG.
-  Status restore(std::string_view bytes);
+  // A prepared_blob after a restart, before anything else is served: agreed as before, and asks
+  // soon. EBADMSG.
+  Status restore(std::span<const std::byte> blob);
 
  private:
   struct Prepared {
@@ -51,6 +51,7 @@ class Participant {
   };
   Task<Result<wire::PrepareReply>> agree(Prepared& change);
   std::string encode(const Prepared& change) const;
+  static BlobKey blob_of(TransactionId id) { return {prepared_blob, id.coordinator, id.counter}; }
   void drop(TransactionId id);
   void watch();
   Task<int> ask_when_silent();

@@ -29,6 +29,10 @@ struct TransactionId {
   }
 };
 
+// Kinds of blobs in the journal, under the change's coordinator and counter.
+inline constexpr std::uint32_t prepared_blob = 1;   // a wire::Prepare and its steps
+inline constexpr std::uint32_t committed_blob = 2;  // Coordinator's
+
 inline constexpr std::size_t transaction_steps_max = 16;  // at one rank
 
 // What the fields mean for which kind: wire::Step.

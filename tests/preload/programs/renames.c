@@ -126,6 +126,8 @@ int main(void) {
   SHOW(rename("d0", "d0/sub/x"));
   SHOW(rename("d0/sub", "d0"));
   SHOW(rename("d0/f", "d0"));
+  SHOW(rename("d0", "d0/sub/inside"));
+  SHOW(rename("missing/..", "d1/x"));
   SHOW(rename("d0", "d1/f"));
   SHOW(rename("d0/f", "d1"));
   SHOW(rename("d0/sub", "d1"));

@@ -33,68 +33,35 @@ class Cluster {
     ::setenv("UCX_TLS", "tcp", 0);
     directory_ = testing::TempDir() + "/cluster.XXXXXX";
     if (::mkdtemp(directory_.data()) == nullptr) std::abort();
-    const auto size = static_cast<std::uint32_t>(host_of.size());
+    host_of_ = std::move(host_of);
+    incarnations_.assign(host_of_.size(), 0);
+    peer_options_ = peer_options;
     config_.storage.chunk_size = 64 << 10;
-    std::vector<std::vector<std::byte>> addresses;
-    for (std::uint32_t r = 0; r < size; ++r) {
+    for (std::uint32_t r = 0; r < host_of_.size(); ++r) {
       nodes_.push_back(std::make_unique<Node>());
-      Node& node = *nodes_.back();
-      const std::string place = directory_ + "/rank_" + std::to_string(r);
-      ::mkdir(place.c_str(), 0700);
-      node.uring = *Uring::create(node.loop, 64, 16);
-      std::string why;
-      auto peers = PeerChannel::create(node.loop, peer_options, why);
-      if (!peers.ok()) throw std::runtime_error(why);
-      node.peers = *std::move(peers);
-      node.store = *UringChunkStore::create(
-          *node.uring, place,
-          {.chunk_bytes = config_.storage.chunk_size, .rank = r, .ranks = size});
-      if (host_of[r] == r) {
+      ::mkdir(place(r).c_str(), 0700);
+      if (host_of_[r] == r) {
         const auto memory = make_shared_memory("test-host", sizeof(HostTable));
-        node.table = *Mapping::map(memory->get(), sizeof(HostTable));
+        nodes_[r]->table = *Mapping::map(memory->get(), sizeof(HostTable));
       }
-      const auto address = node.peers->address();
-      addresses.emplace_back(address.begin(), address.end());
+      addresses_.push_back(connect(r));
     }
-    for (std::uint32_t r = 0; r < size; ++r) {
-      Node& node = *nodes_[r];
-      Topology topology;
-      topology.rank = r;
-      topology.size = size;
-      topology.host_of = host_of;
-      topology.host_name_of.assign(size, "test");
-      node.server = std::make_unique<Server>(node.loop, config_, topology, *node.peers, *node.store,
-                                             nodes_[host_of[r]]->table.at<HostTable>(),
-                                             process_id(::getpid()));
-      node.server->on_stop = [] {};
-      const auto view = make_shared_memory("test-view", sizeof(HostView));
-      node.view = *Mapping::map(view->get(), sizeof(HostView));
-      node.server->names.show_in(node.view.at<HostView>(), host_of[r]);
-      JournalOptions options;
-      options.directory = directory_ + "/rank_" + std::to_string(r) + "/journal";
-      options.identity.rank = r;
-      Replay replay(*node.server);
-      std::string why;
-      auto journal = Journal::open(node.loop, *node.uring, options, replay, why);
-      if (!journal.ok()) throw std::runtime_error(why);
-      node.journal = *std::move(journal);
-      node.server->log_to(*node.journal);
-      if (host_of[r] == r) {
-        if (std::ranges::count(host_of, r) != std::ssize(host_of)) {
-          const auto leased = make_shared_memory("test-leases", sizeof(LeasedView));
-          node.leased = *Mapping::map(leased->get(), sizeof(LeasedView));
-          node.server->held = std::make_unique<LeaseHolder>(node.leased.at<LeasedView>(), size);
-        }
-        node.keeper = std::make_unique<HostKeeper>(*node.server);
-        node.loop.add(*node.keeper);
-      }
-      PeerIdentity identity;
-      identity.rank = r;
-      identity.size = size;
-      node.peers->start(identity, addresses, [&node](PeerCall call) {
-        node.loop.spawn(node.server->serve_peer(std::move(call)));
-      });
-    }
+    for (std::uint32_t r = 0; r < host_of_.size(); ++r) serve(r);
+  }
+  // As if the rank's worker had been killed and started again: it knows what was committed to its
+  // journal. What was asked of it fails.
+  void restart(std::uint32_t rank) {
+    std::unique_ptr<Node> old = std::move(nodes_[rank]);
+    nodes_[rank] = std::make_unique<Node>();
+    nodes_[rank]->table = std::move(old->table);
+    // Its tasks never end: it is neither turned nor destroyed any more.
+    static auto* const dead = new std::vector<std::unique_ptr<Node>>;
+    dead->push_back(std::move(old));
+    addresses_[rank] = connect(rank);
+    ++incarnations_[rank];
+    for (std::uint32_t r = 0; r < host_of_.size(); ++r)
+      if (r != rank) nodes_[r]->peers->update(rank, addresses_[rank], incarnations_[rank]);
+    serve(rank);
   }
   ~Cluster() {
     settle();
@@ -401,6 +368,68 @@ class Cluster {
   }
 
  private:
+  std::string place(std::uint32_t rank) const {
+    return directory_ + "/rank_" + std::to_string(rank);
+  }
+  // The parts that need no other rank; the peer channel's address.
+  std::vector<std::byte> connect(std::uint32_t r) {
+    Node& node = *nodes_[r];
+    node.uring = *Uring::create(node.loop, 64, 16);
+    std::string why;
+    auto peers = PeerChannel::create(node.loop, peer_options_, why);
+    if (!peers.ok()) throw std::runtime_error(why);
+    node.peers = *std::move(peers);
+    node.store = *UringChunkStore::create(*node.uring, place(r),
+                                          {.chunk_bytes = config_.storage.chunk_size,
+                                           .rank = r,
+                                           .ranks = static_cast<std::uint32_t>(host_of_.size())});
+    const auto address = node.peers->address();
+    return {address.begin(), address.end()};
+  }
+  void serve(std::uint32_t r) {
+    Node& node = *nodes_[r];
+    Topology topology;
+    topology.rank = r;
+    topology.size = static_cast<std::uint32_t>(host_of_.size());
+    topology.host_of = host_of_;
+    topology.host_name_of.assign(host_of_.size(), "test");
+    node.server = std::make_unique<Server>(node.loop, config_, topology, *node.peers, *node.store,
+                                           nodes_[host_of_[r]]->table.at<HostTable>(),
+                                           process_id(::getpid()));
+    node.server->on_stop = [] {};
+    const auto view = make_shared_memory("test-view", sizeof(HostView));
+    node.view = *Mapping::map(view->get(), sizeof(HostView));
+    node.server->names.show_in(node.view.at<HostView>(), host_of_[r]);
+    JournalOptions options;
+    options.directory = place(r) + "/journal";
+    options.identity.rank = r;
+    Replay replay(*node.server);
+    std::string why;
+    auto journal = Journal::open(node.loop, *node.uring, options, replay, why);
+    if (!journal.ok()) throw std::runtime_error(why);
+    node.journal = *std::move(journal);
+    node.server->log_to(*node.journal);
+    if (node.journal->records_recovered() != 0) {
+      EXPECT_TRUE(node.server->restore_transactions().ok());
+    }
+    if (host_of_[r] == r) {
+      if (std::ranges::count(host_of_, r) != std::ssize(host_of_)) {
+        const auto leased = make_shared_memory("test-leases", sizeof(LeasedView));
+        node.leased = *Mapping::map(leased->get(), sizeof(LeasedView));
+        node.server->held =
+            std::make_unique<LeaseHolder>(node.leased.at<LeasedView>(), topology.size);
+      }
+      node.keeper = std::make_unique<HostKeeper>(*node.server, incarnations_[r] != 0);
+      node.loop.add(*node.keeper);
+    }
+    PeerIdentity identity;
+    identity.rank = r;
+    identity.size = topology.size;
+    identity.incarnation = incarnations_[r];
+    node.peers->start(identity, addresses_, [&node](PeerCall call) {
+      node.loop.spawn(node.server->serve_peer(std::move(call)));
+    });
+  }
   Task<int> ask_later(wire::Op op, std::vector<std::byte> body, std::optional<int>* done,
                       std::uint32_t host) {
     Caller caller;
@@ -416,6 +445,10 @@ class Cluster {
   }
 
   Config config_;
+  PeerOptions peer_options_;
+  std::vector<std::uint32_t> host_of_;
+  std::vector<std::vector<std::byte>> addresses_;
+  std::vector<std::uint32_t> incarnations_;  // how often each was restarted
   std::string directory_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };

@@ -243,6 +243,83 @@ TEST_F(Undecided, QuestionsAndDecisionsMayBeRepeated) {
   EXPECT_EQ(decide(78, false), 0);                   // never heard of
 }
 
+TEST_F(Undecided, AnAgreementOutlivesTheServer) {
+  ASSERT_TRUE(prepare(77).ok());
+  cluster_.restart(1);
+  const Server& server = *cluster_.node(1).server;
+  EXPECT_EQ(server.participant.size(), 1u);
+  EXPECT_TRUE(server.names.locks().locked(directory_, "f"));
+  EXPECT_TRUE(server.pinned.contains(file_));
+  EXPECT_TRUE(cluster_.stat(path_ + "/f").ok());  // waits for it to ask
+  EXPECT_EQ(server.participant.size(), 0u);
+  EXPECT_TRUE(server.blobs.all().empty());
+}
+
+TEST_F(Undecided, ADecisionOutlivesTheServer) {
+  ASSERT_TRUE(prepare(77).ok());
+  Server& before = *cluster_.node(0).server;
+  const Coordinator::Committed change{
+      .kind = wire::TransactionKind::unlink, .time = now(), .ranks = {1}};
+  const std::string bytes = Coordinator::encode(77, change);
+  before.blobs.put({.kind = committed_blob, .rank = 0, .counter = 77},
+                   wire::bytes_of(std::string_view(bytes)));
+  before.commit();
+  cluster_.restart(0);
+  EXPECT_EQ(cluster_.stat(path_ + "/f").error(), Error(ENOENT));
+  EXPECT_TRUE(cluster_.until([&] { return cluster_.node(0).server->coordinator.size() == 0; }));
+  EXPECT_TRUE(cluster_.node(0).server->blobs.all().empty());
+}
+
+TEST_F(Undecided, ChangesThatWereAnsweredOutliveAllServers) {
+  ASSERT_EQ(cluster_.make_directory("e"), 0);
+  ASSERT_EQ(cluster_.rename(path_ + "/f", "e/g"), 0);
+  ASSERT_EQ(cluster_.make_directory("e/sub"), 0);
+  ASSERT_EQ(cluster_.rename("e/sub", path_ + "/moved"), 0);
+  cluster_.restart(0);
+  cluster_.restart(1);
+  EXPECT_EQ(cluster_.stat("e/g")->inode, file_);
+  EXPECT_EQ(cluster_.stat(path_ + "/moved/..")->inode, directory_);
+  EXPECT_EQ(cluster_.remove_directory(path_ + "/moved"), 0);
+}
+
+Task<int> ask_for_one(Server& server, std::uint32_t rank, wire::Op op, std::vector<std::byte> body,
+                      std::vector<int>* errors) {
+  const Caller caller{};
+  const Answer answer = co_await server.ask_raw(rank, op, caller, body, {}, {});
+  errors->push_back(answer.error);
+  co_return 0;
+}
+
+TEST_F(Undecided, AllWhoMakeNamesInADirectoryThatStaysGoOn) {
+  std::uint64_t empty = 0;
+  for (int i = 0; i < 32 && empty == 0; ++i) {
+    ASSERT_EQ(cluster_.make_directory("e" + std::to_string(i)), 0);
+    const std::uint64_t made = cluster_.stat("e" + std::to_string(i))->inode;
+    if (home_rank(made) == 1) empty = made;
+  }
+  const std::vector<Step> steps{remove_directory(empty)};
+  const wire::Prepare question{.counter = 5,
+                               .coordinator = 0,
+                               .kind = wire::TransactionKind::remove_directory,
+                               .steps = 1,
+                               .uid = 0};
+  Server& server = *cluster_.node(0).server;
+  ASSERT_TRUE(
+      cluster_.run(server.ask(1, question, encode_steps(steps, 1)), cluster_.node(0).loop).ok());
+  std::vector<int> errors;
+  for (int i = 0; i < 8; ++i) {
+    wire::Symlink link{};
+    link.where = {.inode = empty, .path_bytes = 1, .flags = 0};
+    link.target_bytes = 1;
+    cluster_.node(0).loop.spawn(ask_for_one(
+        server, 1, wire::Op::symlink, Cluster::body_of(link, std::to_string(i) + "t"), &errors));
+  }
+  cluster_.settle();
+  EXPECT_TRUE(errors.empty());  // perhaps it is being removed
+  ASSERT_TRUE(cluster_.until([&] { return errors.size() == 8; }));
+  EXPECT_EQ(std::ranges::count(errors, 0), 8);
+}
+
 TEST_F(Undecided, NumbersOfNoStepsAreRefused) {
   const wire::Prepare none{
       .counter = 1, .coordinator = 0, .kind = wire::TransactionKind::unlink, .steps = 0, .uid = 0};
