@@ -13,6 +13,7 @@ struct RunOptions {
   std::optional<std::string> mount_point;
   std::optional<std::string> data_dir;
   std::optional<std::string> config_file;
+  bool read_only = false;
   std::vector<std::string> command;
 };
 int run(const RunOptions& options);
@@ -20,6 +21,7 @@ int run(const RunOptions& options);
 struct ExecOptions {
   std::string registry;
   double wait_s = 5;
+  bool read_only = false;
   std::vector<std::string> command;
 };
 int exec(const ExecOptions& options);

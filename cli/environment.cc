@@ -98,6 +98,10 @@ void add_view(EnvironmentBlock& environment, const View& view) {
   environment.set("BENCHFS_MOUNT", view.mount_point);
   environment.set("BENCHFS_LOCAL", view.local_dir);
   environment.set("BENCHFS_REGISTRY", view.registry);
+  if (view.read_only)
+    environment.set("BENCHFS_READ_ONLY", "1");
+  else
+    environment.unset("BENCHFS_READ_ONLY");
 }
 
 void remove_view(EnvironmentBlock& environment, std::string_view library) {
@@ -108,7 +112,8 @@ void remove_view(EnvironmentBlock& environment, std::string_view library) {
     else
       environment.set(preload, others);
   }
-  for (const char* const name : {"BENCHFS_MOUNT", "BENCHFS_LOCAL", "BENCHFS_REGISTRY"})
+  for (const char* const name :
+       {"BENCHFS_MOUNT", "BENCHFS_LOCAL", "BENCHFS_REGISTRY", "BENCHFS_READ_ONLY"})
     environment.unset(name);
 }
 

@@ -31,6 +31,7 @@ struct View {
   std::string mount_point;
   std::string local_dir;
   std::string registry;
+  bool read_only = false;
 };
 void add_view(EnvironmentBlock& environment, const View& view);
 // The opposite, for servers started from within such a process.

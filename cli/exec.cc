@@ -55,7 +55,8 @@ int exec(const ExecOptions& options) {
   add_view(environment, {.library = library,
                          .mount_point = server.mount_point,
                          .local_dir = server.data_dir,
-                         .registry = instance.registry});
+                         .registry = instance.registry,
+                         .read_only = options.read_only});
   std::vector<std::string> command = options.command;
   std::vector<char*> arguments;
   for (std::string& argument : command) arguments.push_back(argument.data());

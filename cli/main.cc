@@ -106,6 +106,9 @@ int dispatch(int argc, char** argv) {
       ->type_name("FILE")
       ->check(without_name(CLI::ExistingFile));
 
+  constexpr const char* read_only = "COMMAND may change nothing in the mount: EROFS";
+  runs->add_flag("--read-only", run_options.read_only, read_only);
+
   ExecOptions exec_options;
   CLI::App* const execs =
       add_launcher(app, "exec", "Run COMMAND with the mount of running servers");
@@ -114,6 +117,7 @@ int dispatch(int argc, char** argv) {
       ->type_name("SECONDS")
       ->check(without_name(CLI::Range(0.0, 86400.0)))
       ->capture_default_str();
+  execs->add_flag("--read-only", exec_options.read_only, read_only);
 
   StatusOptions status_options;
   CLI::App* const statuses = add_command(app, "status", "Show ranks, hosts, files and space");

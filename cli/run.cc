@@ -44,7 +44,9 @@ int run(const RunOptions& options) {
   servers.await_ready(signals);
 
   EnvironmentBlock environment(environ);
-  add_view(environment, servers.view());
+  View view = servers.view();
+  view.read_only = options.read_only;
+  add_view(environment, view);
   auto command = Child::start({.file = file,
                                .arguments = options.command,
                                .environment = std::move(environment),

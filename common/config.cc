@@ -250,6 +250,9 @@ constexpr Setting table[] = {
     row<&Config::client, &Client::spin_us, Number<0, 100000>>(
         "client", "spin_us", "50", Agree::no,
         "Microseconds for which an adaptive client looks for the answer before it sleeps."),
+    row<&Config::client, &Client::read_only, Flag>(
+        "client", "read_only", "false", Agree::no,
+        "Whether applications of this host may change nothing: EROFS."),
 
     row<&Config::log, &Log::level, Choice<LogLevel>>(
         "log", "level", "info", Agree::no,

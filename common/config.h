@@ -55,6 +55,7 @@ struct Config {
     std::string mount_point = "/benchfs";
     Waiting wait = Waiting::adaptive;
     std::uint32_t spin_us = 50;
+    bool read_only = false;
     friend bool operator==(const Client&, const Client&) = default;
   };
   struct Log {
