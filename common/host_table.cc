@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "common/placement.h"
+#include "common/wire.h"
 
 namespace benchfs {
 namespace {
@@ -172,15 +173,21 @@ std::uint32_t HostTable::find(ProcessId self, std::uint64_t inode, std::uint64_t
   return index != 0 && entries[index].session >= session ? index : 0;
 }
 
-HostSize HostTable::host_size(ProcessId self, std::uint64_t inode, bool forget_times) {
+HostSize HostTable::host_size(ProcessId self, std::uint64_t inode, std::uint64_t news) {
   const RobustGuard guard(table_lock, self);
   const std::uint32_t index = find_locked(inode);
   if (index == 0) return {};
   SizeEntry& entry = entries[index];
-  return {.session = entry.session,
-          .size = entry.end.load(),
-          .modified = forget_times ? entry.modified.exchange(0) : entry.modified.load(),
-          .exact = entry.exact.load() != 0};
+  const HostSize here{.session = entry.session,
+                      .size = entry.end.load(),
+                      .modified = (news & wire::News::times_set) != 0 ? entry.modified.exchange(0)
+                                                                      : entry.modified.load(),
+                      .exact = entry.exact.load() != 0,
+                      .accessed = entry.accessed.load(),
+                      .sparse = entry.sparse.load() != 0};
+  if ((news & wire::News::attributes_set) != 0) entry.accessed.store(0);
+  if ((news & wire::News::privileges_given) != 0) entry.privileged.store(1);
+  return here;
 }
 
 void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
@@ -193,6 +200,8 @@ void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session,
   entry.floor.store(size);
   entry.end.store(size);
   entry.modified.store(0);
+  entry.accessed.store(0);
+  entry.sparse.store(0);
   if (was_cut) entry.generation.fetch_add(1);
   entry.frozen.store(0, std::memory_order_seq_cst);
   sys::futex_wake(&entry.frozen, INT32_MAX);
@@ -200,7 +209,7 @@ void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session,
 
 std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64_t session,
                                 bool exact, std::uint64_t size, std::uint64_t tenure,
-                                OpenSlot* slot) {
+                                OpenSlot* slot, std::int64_t accessed, bool privileged) {
   const RobustGuard guard(table_lock, self);
   std::uint32_t index = find_locked(inode);
   if (index == 0) {
@@ -232,6 +241,9 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
     entry.floor.store(size);
     entry.end.store(size);
     entry.modified.store(0);
+    entry.accessed.store(accessed);
+    entry.sparse.store(0);
+    entry.privileged.store(0);
     entry.exact.store(exact ? 1 : 0);
   } else if (!exact) {
     entry.exact.store(0);
@@ -240,6 +252,7 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
     entry.tenure = tenure;
     entry.granted = 0;
   }
+  if (privileged) entry.privileged.store(1);
   ++entry.opens;
   ++entry.granted;
   if (slot != nullptr) {
@@ -265,7 +278,9 @@ Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
           .reached = {.session = entry.session,
                       .size = entry.end.load(),
                       .modified = entry.modified.load(),
-                      .exact = false}};
+                      .exact = false,
+                      .accessed = entry.accessed.load(),
+                      .sparse = entry.sparse.load() != 0}};
 }
 
 void HostTable::end_release(ProcessId self, std::uint64_t inode, std::uint64_t tenure) {
@@ -302,7 +317,9 @@ std::vector<HeldInode> HostTable::held(ProcessId self, std::uint32_t home, std::
                      .reached = {.session = entry.session,
                                  .size = entry.end.load(),
                                  .modified = entry.modified.load(),
-                                 .exact = entry.exact.load() != 0}});
+                                 .exact = entry.exact.load() != 0,
+                                 .accessed = entry.accessed.load(),
+                                 .sparse = entry.sparse.load() != 0}});
   }
   from = at <= entry_high && at < size_entries ? at : 0;
   return found;

@@ -56,7 +56,10 @@ struct alignas(128) SizeEntry {
   std::atomic<std::uint32_t> releasing;   // 1: on the release list
   RobustLock append_lock;                 // O_APPEND while exact
   std::uint64_t tenure;                   // from the first open to the release (table lock)
-  std::uint64_t reserved[3];
+  std::atomic<std::int64_t> accessed;     // ns; a read that is not after `modified` counts anew
+  std::atomic<std::uint32_t> sparse;      // 1: a write may have left a hole
+  std::atomic<std::uint32_t> privileged;  // 1: set-user-ID or set-group-ID, which a write clears
+  std::uint64_t reserved;
 };
 static_assert(sizeof(SizeEntry) == 128);
 
@@ -74,6 +77,8 @@ struct HostSize {
   std::uint64_t size;
   std::int64_t modified;
   bool exact;  // nobody else has it open
+  std::int64_t accessed;
+  bool sparse;
 };
 
 struct Released {
@@ -133,17 +138,18 @@ struct HostTable {
   bool drop_record(ProcessId self, ProcessRecord& record);
 
   // What a server does with the home's answer to an open: entry for `inode` with one more slot,
-  // `slot`. `size` is the home's, taken when the session is new here. A slot that has an entry
-  // already was filled for the same request by a server that died before it answered. 0: table
-  // full.
+  // `slot`. `size` is the home's, `accessed` the last access if a read would leave it as it is
+  // (else 0): taken when the session is new here. A slot that has an entry already was filled for
+  // the same request by a server that died before it answered. 0: table full.
   std::uint32_t opened(ProcessId self, std::uint64_t inode, std::uint64_t session, bool exact,
-                       std::uint64_t size, std::uint64_t tenure = 0, OpenSlot* slot = nullptr);
+                       std::uint64_t size, std::uint64_t tenure = 0, OpenSlot* slot = nullptr,
+                       std::int64_t accessed = 0, bool privileged = false);
   // Takes one opened() back: nobody uses the slot it was for.
   void undo_open(ProcessId self, std::uint32_t entry);
   // Entry of an inode open on this host in `session`, or a later one, 0 if none.
   std::uint32_t find(ProcessId self, std::uint64_t inode, std::uint64_t session);
-  // What this host's writers reached; session 0: it is not open here.
-  HostSize host_size(ProcessId self, std::uint64_t inode, bool forget_times);
+  // What this host's writers reached; session 0: it is not open here. `news` of its home.
+  HostSize host_size(ProcessId self, std::uint64_t inode, std::uint64_t news);
   // After a truncation: the new size, known by a new session; lets the writers in.
   void thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
             bool was_cut);

@@ -63,6 +63,13 @@ class SequencedWords {
 class alignas(64) ViewSlot : public SequencedWords<std::atomic<std::uint64_t>, 7> {};
 static_assert(sizeof(ViewSlot) == 64);
 
+// What of an open file is to be looked up in the tables of the host.
+enum OpenHere : std::uint16_t {
+  nothing_here = 0,
+  written_here = 1,  // no other host may write it: size and times
+  read_here = 2,     // nobody may write it: the access time
+};
+
 struct ViewInode {
   std::uint64_t inode;  // 0: empty
   std::uint64_t size;
@@ -70,7 +77,7 @@ struct ViewInode {
   std::int64_t modified;
   std::int64_t changed;
   std::uint16_t mode;
-  std::uint16_t open_here;  // 1: this host alone has it open; size and write time are in its tables
+  std::uint16_t open_here;  // OpenHere
   std::uint32_t links;
   std::uint32_t uid;
   std::uint32_t gid;

@@ -85,7 +85,8 @@ struct ServerHello {
   std::uint32_t spin_us;  // how a client waits
   std::uint8_t waiting;   // enum Waiting
   std::uint8_t leader;
-  std::uint8_t reserved[2];
+  std::uint8_t read_only;  // 1: clients change nothing
+  std::uint8_t reserved;
   std::uint64_t chunk_bytes;
   std::uint64_t device;  // of the placeholder directory
   std::uint64_t inode;

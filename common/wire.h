@@ -25,6 +25,7 @@ inline constexpr std::uint32_t version = 3;
 inline constexpr std::size_t name_bytes_max = 255;
 inline constexpr std::size_t path_bytes_max = 4095;
 inline constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 62;
+inline constexpr std::size_t xattr_bytes_max = 65536;  // a value, and all names of an inode
 // Longest body of a message: two paths and a struct fit, and so does a page of a listing.
 inline constexpr std::size_t body_bytes_max = 16320;
 
@@ -69,12 +70,18 @@ enum class Op : std::uint16_t {
   // after a restart
   held_opens = 80,  // which inodes at home at the asking rank a host has open
   // locks of files
-  lock = 90,            // set, test, release, withdraw
-  end_lock_wait = 91,   // by clients, at the server of their host that said "queued"
-  await_lock = 92,      // by that server, at the home: answered when the lock is granted
-  lock_owner = 93,      // by a home, at the owner's host: does it live, what does it wait for?
-  lock_blockers = 94,   // at a home: who keeps a wait from its lock?
-  held_locks = 95,      // by a restarted home, at each host's leader
+  lock = 90,           // set, test, release, withdraw
+  end_lock_wait = 91,  // by clients, at the server of their host that said "queued"
+  await_lock = 92,     // by that server, at the home: answered when the lock is granted
+  lock_owner = 93,     // by a home, at the owner's host: does it live, what does it wait for?
+  lock_blockers = 94,  // at a home: who keeps a wait from its lock?
+  held_locks = 95,     // by a restarted home, at each host's leader
+  // extended attributes, by clients
+  get_xattr = 96,
+  set_xattr = 97,
+  list_xattrs = 98,
+  remove_xattr = 99,
+  count_blocks = 100,   // server to server: what the chunks of a file with holes take
   recall_leases = 104,  // see lease_messages.h
   // benchfs fsck, at each rank
   check_state = 120,
@@ -143,6 +150,7 @@ struct Where {
 enum WhereFlag : std::uint32_t {
   follow = 1,     // a symlink as the last component
   directory = 2,  // the last component must be (or become) a directory
+  opened = 4,     // the inode itself, by a descriptor: what that may do was checked at its opening
 };
 static_assert(Struct<Where> && sizeof(Where) == 16);
 
@@ -205,10 +213,16 @@ struct Release {
   std::uint64_t tenure;
   std::uint64_t end;      // size reached by this host's writers
   std::int64_t modified;  // 0: not written
+  std::int64_t accessed;  // 0: not read, or not so that it counts
   std::uint32_t opens;    // granted to the host, as it has counted
   std::uint32_t undone;   // granted, but the host had no room for them
+  std::uint64_t flags;    // HostFlag
 };
 static_assert(Message<Release>);
+// What a host says of a file beside its size.
+enum HostFlag : std::uint32_t {
+  sparse = 1,  // its writers may have left holes
+};
 
 struct MakeDirectory {
   static constexpr Op op = Op::make_directory;
@@ -286,6 +300,8 @@ enum Valid : std::uint32_t {
   valid_modified = 16,
   valid_accessed_now = 32,
   valid_modified_now = 64,
+  valid_owner = 256,    // chown, whatever it changes
+  valid_written = 128,  // by a user who is not root: set-user-ID and set-group-ID bits go
 };
 struct SetAttributes {
   static constexpr Op op = Op::set_attributes;
@@ -402,6 +418,50 @@ struct WriteChunk {
   std::uint32_t reserved;
 };
 static_assert(Message<WriteChunk>);
+
+// Values and lists of extended attributes lie in slot `buffer` of the host's transfer pool, as
+// chunk data does. A name follows the path.
+struct XattrReply {
+  std::uint64_t bytes;  // of the value or list
+};
+struct GetXattr {
+  static constexpr Op op = Op::get_xattr;
+  using Reply = XattrReply;
+  Where where;
+  std::uint32_t name_bytes;
+  std::uint32_t bytes;  // room for the value (ERANGE: it is longer); 0: only its length is asked
+  std::uint32_t buffer;
+  std::uint32_t reserved;
+};
+static_assert(Message<GetXattr>);
+
+struct SetXattr {
+  static constexpr Op op = Op::set_xattr;
+  using Reply = Nothing;
+  Where where;
+  std::uint32_t name_bytes;
+  std::uint32_t bytes;  // of the value
+  std::uint32_t buffer;
+  std::uint32_t flags;  // XATTR_*
+};
+static_assert(Message<SetXattr>);
+
+struct ListXattrs {
+  static constexpr Op op = Op::list_xattrs;
+  using Reply = XattrReply;
+  Where where;
+  std::uint32_t bytes;  // as in GetXattr
+  std::uint32_t buffer;
+};
+static_assert(Message<ListXattrs>);
+
+struct RemoveXattr {
+  static constexpr Op op = Op::remove_xattr;
+  using Reply = Nothing;
+  Where where;
+  std::uint64_t name_bytes;
+};
+static_assert(Message<RemoveXattr>);
 
 // Chunks of this inode at this rank: written to the device.
 struct SyncChunks {
@@ -531,6 +591,8 @@ struct HostSizeReply {
   std::uint64_t session;  // 0: not known here, or not this session yet
   std::uint64_t size;
   std::int64_t modified;
+  std::int64_t accessed;
+  std::uint64_t flags;  // HostFlag
 };
 struct Freeze {
   static constexpr Op op = Op::freeze;
@@ -554,9 +616,15 @@ struct HostSize {
   static constexpr Op op = Op::host_size;
   using Reply = HostSizeReply;
   std::uint64_t inode;
-  std::uint64_t forget_times;  // 1: utimens came after every write so far
+  std::uint64_t news;  // News
 };
 static_assert(Message<HostSize>);
+// What a host is to know of a change at the home.
+enum News : std::uint32_t {
+  times_set = 1,         // utimens came after every write so far
+  attributes_set = 2,    // ctime is now: the next read counts
+  privileges_given = 4,  // a write by others than root takes the mode's privileges away
+};
 
 struct RevokeExact {
   static constexpr Op op = Op::revoke_exact;
@@ -576,6 +644,18 @@ struct CutChunks {
   std::uint64_t known;
 };
 static_assert(Message<CutChunks>);
+
+// 512-byte blocks that this rank's chunks of a file of `size` bytes take.
+struct CountBlocksReply {
+  std::uint64_t blocks;
+};
+struct CountBlocks {
+  static constexpr Op op = Op::count_blocks;
+  using Reply = CountBlocksReply;
+  std::uint64_t inode;
+  std::uint64_t size;
+};
+static_assert(Message<CountBlocks>);
 
 enum class TicketAction : std::uint32_t {
   take = 1,  // at rank 0: wait for it
@@ -612,6 +692,7 @@ struct HeldOpen {
 enum HeldFlag : std::uint32_t {
   held_exact = 1,   // the host trusts its own size
   held_frozen = 2,  // its writers are stopped
+  held_sparse = 4,  // they may have left holes
 };
 struct HeldOpens {
   static constexpr Op op = Op::held_opens;

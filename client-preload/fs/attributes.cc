@@ -13,6 +13,14 @@ namespace {
 constexpr std::uint32_t block_bytes = 4096;
 constexpr std::int64_t second_ns = 1'000'000'000;
 
+struct statx_timestamp to_timestamp(std::int64_t ns) {
+  const timespec time = to_timespec(ns);
+  struct statx_timestamp out {};
+  out.tv_sec = time.tv_sec;
+  out.tv_nsec = static_cast<std::uint32_t>(time.tv_nsec);
+  return out;
+}
+
 }  // namespace
 
 timespec to_timespec(std::int64_t ns) {
@@ -47,6 +55,26 @@ struct stat to_stat(const wire::Attributes& attributes, dev_t device) {
   out.st_atim = to_timespec(attributes.accessed);
   out.st_mtim = to_timespec(attributes.modified);
   out.st_ctim = to_timespec(attributes.changed);
+  return out;
+}
+
+struct statx to_statx(const wire::Attributes& attributes, dev_t device) {
+  struct statx out {};
+  out.stx_mask = STATX_BASIC_STATS | (attributes.born != 0 ? STATX_BTIME : 0);
+  out.stx_blksize = block_bytes;
+  out.stx_nlink = attributes.links;
+  out.stx_uid = attributes.uid;
+  out.stx_gid = attributes.gid;
+  out.stx_mode = static_cast<std::uint16_t>(attributes.mode);
+  out.stx_ino = attributes.inode;
+  out.stx_size = attributes.size;
+  out.stx_blocks = attributes.blocks;
+  out.stx_atime = to_timestamp(attributes.accessed);
+  out.stx_mtime = to_timestamp(attributes.modified);
+  out.stx_ctime = to_timestamp(attributes.changed);
+  if (attributes.born != 0) out.stx_btime = to_timestamp(attributes.born);
+  out.stx_dev_major = major(device);
+  out.stx_dev_minor = minor(device);
   return out;
 }
 

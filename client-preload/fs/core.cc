@@ -23,6 +23,7 @@ std::atomic<std::uint32_t>* make_fork_mark() {
 Core::Core(const Settings& settings)
     : mount(settings.mount_point),
       on_(!settings.local_dir.empty() && mount.valid()),
+      read_only_(settings.read_only),
       fork_mark_(make_fork_mark()),
       host(settings.local_dir, privates),
       cache(privates),

@@ -32,6 +32,13 @@ struct Core {
       return Done{};
     return get_ready();
   }
+  // Connected, and changes are allowed: EROFS.
+  Status ready_to_change() {
+    TRY_OK(ready());
+    if (read_only()) return Error(EROFS);
+    return Done{};
+  }
+  bool read_only() const { return read_only_ || host.read_only(); }
   bool connected() const { return connected_.load(std::memory_order_acquire); }
 
   // Around fork.
@@ -67,6 +74,7 @@ struct Core {
   void share_nothing_with_parent(ProcessRecord* record);
 
   const bool on_;
+  const bool read_only_;
   std::atomic<bool> connected_{false};
   std::atomic<std::uint32_t>* fork_mark_;  // the kernel zeroes it in every child
   ProcessRecord* child_record_ = nullptr;  // between before_fork and after

@@ -4,6 +4,7 @@
 #include "client-preload/fs/core.h"
 #include "client-preload/fs/held.h"
 #include "client-preload/fs/open_file.h"
+#include "client-preload/fs/set_attributes.h"
 #include "common/placement.h"
 
 namespace benchfs {
@@ -46,9 +47,10 @@ Result<std::size_t> OpenFile::write_at(std::span<const std::byte> data, off_t of
 }
 
 Result<std::size_t> OpenFile::read_pieces(Readable pieces, const off_t* offset) {
+  if (offset != nullptr && *offset < 0) return Error(EINVAL);
   TRY_OK(may_read());
+  note_read();
   if (offset != nullptr) {
-    if (*offset < 0) return Error(EINVAL);
     return read_range(pieces, static_cast<std::uint64_t>(*offset));
   }
   return at_shared_offset(bytes_of_all(pieces), [&](std::uint64_t start) -> Result<Moved> {
@@ -86,11 +88,14 @@ Result<std::size_t> OpenFile::read_range(Readable pieces, std::uint64_t offset) 
 }
 
 Result<std::size_t> OpenFile::write_pieces(Writable pieces, const off_t* offset) {
-  TRY_OK(may_write());
   if (offset != nullptr && *offset < 0) return Error(EINVAL);
+  TRY_OK(may_write());
   const bool appends = (status_flags() & O_APPEND) != 0;
   const std::uint64_t wanted = bytes_of_all(pieces);
   if (wanted == 0) return std::size_t{0};
+  if (entry().privileged.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+    TRY_OK(take_privileges());
+  }
   Result<std::size_t> written = std::size_t{0};
   if (offset != nullptr) {
     // As Linux does: with O_APPEND the offset named is ignored.
@@ -132,13 +137,38 @@ Result<OpenFile::Moved> OpenFile::write_inside(const WriteBracket& bracket, Writ
     room -= *written;
     if (*written < part) break;
   }
-  published(at);
+  published(offset, at);
   return Moved{.bytes = static_cast<std::size_t>(at - offset), .end = at};
 }
 
-// Before the bracket is left, so that a truncation sees all that it waited for.
-void OpenFile::published(std::uint64_t end) {
+// The access time as relatime keeps it: the first read after an opening, a write or a change of
+// attributes. The home learns it with the size.
+void OpenFile::note_read() {
   SizeEntry& here = entry();
+  if (here.accessed.load(std::memory_order_relaxed) > here.modified.load(std::memory_order_relaxed))
+      [[likely]]
+    return;
+  if ((status_flags() & O_NOATIME) != 0 || core_.read_only()) return;
+  raise_to(here.accessed, sys::now_ns(CLOCK_REALTIME));
+}
+
+// Of a file that runs with its owner's rights, before others than root write to it.
+Status OpenFile::take_privileges() {
+  if (sys::call(SYS_geteuid) == 0) return Done{};
+  wire::SetAttributes request{};
+  request.valid = wire::valid_written;
+  TRY_OK(set_attributes(core_, inode(), request));
+  entry().privileged.store(0);
+  return Done{};
+}
+
+// Before the bracket is left, so that a truncation sees all that it waited for.
+void OpenFile::published(std::uint64_t begin, std::uint64_t end) {
+  SizeEntry& here = entry();
+  constexpr std::uint64_t page = 4096;
+  const std::uint64_t before = known_size();
+  if (begin > before && begin / page > (before + page - 1) / page)
+    here.sparse.store(1, std::memory_order_relaxed);  // whole pages between were written by nobody
   raise_to(here.end, end);
   raise_to(here.modified, sys::now_ns(CLOCK_REALTIME));
   touched_chunks(end);

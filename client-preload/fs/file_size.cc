@@ -86,7 +86,7 @@ Status OpenFile::allocate(int mode, off_t offset, off_t length) {
   // As a write that ends there: a truncation to a longer size could undo another's growth.
   const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
   if (!bracket.entered()) return Error(EBADF);
-  if (end > known_size()) published(end);
+  if (end > known_size()) published(end, end);
   return Done{};
 }
 

@@ -40,7 +40,8 @@ const std::string& outside_path();
 
 struct Settings {  // from the environment (environment.h) or a tool's own options
   std::string mount_point = "/benchfs";
-  std::string local_dir;  // the node-local job directory; empty: BenchFS is off
+  std::string local_dir;   // the node-local job directory; empty: BenchFS is off
+  bool read_only = false;  // every change is EROFS; the servers may want it so, too
 };
 
 class FileSystem {
@@ -55,7 +56,10 @@ class FileSystem {
   virtual std::optional<Path> locate(int dirfd, const char* name) = 0;
 
   virtual Result<struct stat> stat(const Path& path, bool follow) = 0;
-  virtual Status access(const Path& path, int mode, bool follow) = 0;
+  // As statx(2). The birth time may cost a request: it is there when `mask` has STATX_BTIME.
+  virtual Result<struct statx> extended_stat(const Path& path, bool follow, unsigned mask) = 0;
+  // For the effective user, or the real one.
+  virtual Status access(const Path& path, int mode, bool follow, bool effective) = 0;
   // A new descriptor of the application's: the lowest free number, a placeholder to the kernel.
   virtual Result<int> open(const Path& path, int flags, mode_t mode) = 0;
   virtual Status make_directory(const Path& path, mode_t mode) = 0;
@@ -66,11 +70,21 @@ class FileSystem {
   virtual Status symlink(std::string_view target, const Path& path) = 0;
   virtual Result<std::string> read_link(const Path& path) = 0;
   virtual Status change_mode(const Path& path, mode_t mode, bool follow) = 0;
-  // uid or gid -1: leave.
+  // uid or gid -1: leave. Takes set-user-ID and set-group-ID bits away, as Linux does.
   virtual Status change_owner(const Path& path, uid_t uid, gid_t gid, bool follow) = 0;
   // Access and modification time; null: both now. UTIME_NOW and UTIME_OMIT are understood.
   virtual Status set_times(const Path& path, const struct timespec times[2], bool follow) = 0;
   virtual Status truncate(const Path& path, off_t size) = 0;
+  // Extended attributes, user.* alone: EOPNOTSUPP (trusted.* without privilege: EPERM, ENODATA)
+  // for other names. The length of the value or list; `out` empty: nothing but that. ERANGE: it is
+  // longer than `out`. `flags`: XATTR_CREATE, XATTR_REPLACE.
+  virtual Result<std::size_t> get_xattr(const Path& path, std::string_view name,
+                                        std::span<std::byte> out, bool follow) = 0;
+  virtual Result<std::size_t> list_xattrs(const Path& path, std::span<std::byte> out,
+                                          bool follow) = 0;
+  virtual Status set_xattr(const Path& path, std::string_view name,
+                           std::span<const std::byte> value, int flags, bool follow) = 0;
+  virtual Status remove_xattr(const Path& path, std::string_view name, bool follow) = 0;
   virtual Result<struct statvfs> statistics() = 0;
   // Absolute, symlinks resolved, below the mount point; what realpath(3) answers. left_mount when
   // it leads out.

@@ -100,6 +100,7 @@ Status Host::greet_locked(LocalServer& server, Channel* attaching) {
     chunk_shift_ = std::countr_zero(hello.chunk_bytes);
     policy_.waiting = static_cast<Waiting>(std::min<std::uint8_t>(hello.waiting, 2));
     policy_.spin_ns = std::int64_t{hello.spin_us} * 1000;
+    read_only_ = hello.read_only != 0;
   }
   const Channel::Place place{.client = hello.client, .generation = hello.generation};
   if (attaching != nullptr) {

@@ -85,6 +85,7 @@ class Host {
   std::byte* pool_buffer(std::uint32_t index) { return pool_mapping_.data() + pool_offset(index); }
   ProcessId self() const { return self_; }
   std::uint32_t uid() const { return uid_; }  // who connected
+  bool read_only() const { return read_only_; }
 
   std::uint32_t ranks() const { return ranks_; }
   std::uint32_t leader_rank() const { return servers_.front()->rank; }
@@ -128,6 +129,7 @@ class Host {
   PoolHeader* pool_ = nullptr;
   ProcessId self_ = 0;
   std::uint32_t uid_ = 0;
+  bool read_only_ = false;
   std::atomic<ProcessRecord*> record_{nullptr};
   bool complained_ = false;
 

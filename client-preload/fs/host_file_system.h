@@ -16,11 +16,20 @@ class HostFileSystem final : public FileSystem {
 
   // inode_operations.cc
   Result<struct stat> stat(const Path& path, bool follow) override;
-  Status access(const Path& path, int mode, bool follow) override;
+  Result<struct statx> extended_stat(const Path& path, bool follow, unsigned mask) override;
+  Status access(const Path& path, int mode, bool follow, bool effective) override;
   Status change_mode(const Path& path, mode_t mode, bool follow) override;
   Status change_owner(const Path& path, uid_t uid, gid_t gid, bool follow) override;
   Status set_times(const Path& path, const struct timespec times[2], bool follow) override;
   Status truncate(const Path& path, off_t size) override;
+
+  // xattr_operations.cc
+  Result<std::size_t> get_xattr(const Path& path, std::string_view name, std::span<std::byte> out,
+                                bool follow) override;
+  Result<std::size_t> list_xattrs(const Path& path, std::span<std::byte> out, bool follow) override;
+  Status set_xattr(const Path& path, std::string_view name, std::span<const std::byte> value,
+                   int flags, bool follow) override;
+  Status remove_xattr(const Path& path, std::string_view name, bool follow) override;
 
   // open.cc
   Result<int> open(const Path& path, int flags, mode_t mode) override;
@@ -70,6 +79,11 @@ class HostFileSystem final : public FileSystem {
 
  private:
   Result<wire::Attributes> attributes_of(const Path& path, bool follow);
+  // What a change is answered where nothing may be changed: of what is there, of what is to be
+  // made.
+  Error refused_on(const Path& path, bool follow);
+  Error refused_new(const Path& path);
+  Result<int> flags_read_only(const Path& path, int flags);
   std::optional<Result<std::uint32_t>> open_in_view(const Path& path, int flags);
   Result<std::uint32_t> open_slot(const Path& path, int flags, mode_t mode);
   Result<int> new_placeholder(bool close_on_exec);

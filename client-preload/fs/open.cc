@@ -14,13 +14,26 @@ namespace {
 
 Error error_of(long result) { return Error(static_cast<int>(-result)); }
 
+// What the kernel makes of the flags before it looks at the name.
+Result<int> understood(int flags) {
+  constexpr int by_path = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  if ((flags & O_PATH) != 0) return flags & by_path;
+  if ((flags & O_CREAT) != 0 && (flags & O_DIRECTORY) != 0) return Error(EINVAL);
+  if ((flags & tmpfile_bit) != 0 && ((flags & O_DIRECTORY) == 0 || (flags & O_ACCMODE) == O_RDONLY))
+    return Error(EINVAL);
+  return flags;
+}
+
+bool makes_inode(int flags) { return (flags & (O_CREAT | tmpfile_bit)) != 0; }
+
 bool follows(int flags) {
   const bool exclusive = (flags & O_CREAT) != 0 && (flags & O_EXCL) != 0;
   return (flags & O_NOFOLLOW) == 0 && !exclusive;
 }
 
 std::uint32_t kept_flags(int flags) {
-  return static_cast<std::uint32_t>((flags & ~opening_flags) | kernel_largefile);
+  const int kept = (flags & ~opening_flags) | ((flags & O_PATH) != 0 ? 0 : kernel_largefile);
+  return static_cast<std::uint32_t>(kept);
 }
 
 }  // namespace
@@ -28,7 +41,7 @@ std::uint32_t kept_flags(int flags) {
 // A slot for what can be opened without a request: a directory, of which no server keeps count; or
 // that there is nothing to open. None: a server is to be asked.
 std::optional<Result<std::uint32_t>> HostFileSystem::open_in_view(const Path& path, int flags) {
-  if ((flags & (O_CREAT | O_TRUNC)) != 0) return {};
+  if (makes_inode(flags) || (flags & O_TRUNC) != 0) return {};
   const auto found = view_attributes(core_, path, follows(flags));
   if (!found.has_value()) return {};
   if (!found->ok()) return found->error();
@@ -55,8 +68,7 @@ Result<std::uint32_t> HostFileSystem::open_slot(const Path& path, int flags, mod
   wire::Open message{};
   message.flags = static_cast<std::uint32_t>(flags);
   message.mode = mode & 07777;
-  if ((flags & O_CREAT) != 0)
-    message.mode &= ~static_cast<std::uint32_t>(core_.creation_mask.get());
+  if (makes_inode(flags)) message.mode &= ~static_cast<std::uint32_t>(core_.creation_mask.get());
   message.gid = static_cast<std::uint32_t>(sys::call(SYS_getegid));
   message.slot = slot;
   std::uint32_t where = wire_follow(follows(flags));
@@ -79,11 +91,27 @@ Result<int> HostFileSystem::new_placeholder(bool close_on_exec) {
   return fd;
 }
 
-Result<int> HostFileSystem::open(const Path& path, int flags, mode_t mode) {
-  if ((flags & O_TMPFILE) == O_TMPFILE) return Error(EOPNOTSUPP);
-  const bool creates = (flags & O_CREAT) != 0;
-  if (creates && (flags & O_DIRECTORY) != 0) return Error(EINVAL);
+// Of an opening where nothing may be changed; EROFS if it would.
+Result<int> HostFileSystem::flags_read_only(const Path& path, int flags) {
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+  if ((flags & O_PATH) != 0 || (!writes && !makes_inode(flags))) return flags;
+  const auto there = attributes_of(path, follows(flags));
+  if (!there.ok())
+    return there.error() == Error(ENOENT) && makes_inode(flags) ? Error(EROFS) : there.error();
+  if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return Error(EEXIST);
+  if ((flags & tmpfile_bit) != 0) return Error(EROFS);
+  if (S_ISDIR(there->mode)) return Error(EISDIR);
+  if (writes) return Error(EROFS);
+  return flags & ~O_CREAT;
+}
+
+Result<int> HostFileSystem::open(const Path& path, int given, mode_t mode) {
+  TRY(int flags, understood(given));
   TRY_OK(core_.ready());
+  if (core_.read_only()) {
+    TRY(flags, flags_read_only(path, flags));
+  }
+  const bool creates = makes_inode(flags);
   // Running out of numbers must not leave a new file behind; where nothing is made, a name that is
   // not there (the many tries along a search path) should cost no descriptor.
   const bool close_on_exec = (flags & O_CLOEXEC) != 0;
@@ -116,7 +144,7 @@ Status HostFileSystem::change_directory(const Path& path) {
   OpenFile* const file = core_.descriptors.use_slot(slot);
   if (file == nullptr) return Error(EIO);
   const Path itself{.inode = file->inode(), .text = {}};
-  if (const Status allowed = access(itself, X_OK, true); !allowed.ok()) {
+  if (const Status allowed = access(itself, X_OK, true, true); !allowed.ok()) {
     core_.descriptors.end_use(*file);
     return allowed;
   }

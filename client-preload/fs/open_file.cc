@@ -68,8 +68,9 @@ Status OpenFile::truncate(off_t size) {
   if ((now & O_PATH) != 0) return Error(EBADF);
   if (is_directory() || (now & O_ACCMODE) == O_RDONLY) return Error(EINVAL);
   TRY_OK(core_.ready());
-  const wire::Truncate message{.where = {.inode = inode(), .path_bytes = 0, .flags = 0},
-                               .size = static_cast<std::uint64_t>(size)};
+  const wire::Truncate message{
+      .where = {.inode = inode(), .path_bytes = 0, .flags = wire::WhereFlag::opened},
+      .size = static_cast<std::uint64_t>(size)};
   TRY([[maybe_unused]] const auto done, core_.ask(home_rank(inode()), message));
   return Done{};
 }

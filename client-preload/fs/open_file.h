@@ -80,7 +80,9 @@ class OpenFile final : public File {
   std::uint64_t stamp(std::uint32_t generation) const {
     return std::uint64_t{entry_} << 32 | generation;
   }
-  void published(std::uint64_t end);
+  void published(std::uint64_t begin, std::uint64_t end);
+  void note_read();
+  Status take_privileges();
   void touched_chunks(std::uint64_t end);
 
   // locks.cc

@@ -12,6 +12,9 @@ inline constexpr int kernel_largefile = 0100000;
 inline constexpr int kernel_largefile = 0400000;
 #endif
 
+// What O_TMPFILE has beside O_DIRECTORY.
+inline constexpr int tmpfile_bit = O_TMPFILE & ~O_DIRECTORY;
+
 // Acts at the opening and is not kept.
 inline constexpr int opening_flags = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
 // What F_SETFL may change.

@@ -21,7 +21,7 @@ void HostFileSystem::move_private(int fd) {
 Status HostFileSystem::change_directory(const std::shared_ptr<File>& directory) {
   if (!directory->is_directory()) return Error(ENOTDIR);
   const Path itself{.inode = directory->inode(), .text = {}};
-  TRY_OK(access(itself, 1, true));                  // X_OK
+  TRY_OK(access(itself, 1, true, true));            // X_OK
   auto& file = static_cast<OpenFile&>(*directory);  // there is no other kind of File
   core_.descriptors.add_use(file);
   return core_.working_directory.change(file);

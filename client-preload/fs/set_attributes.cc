@@ -41,6 +41,7 @@ wire::SetAttributes mode_request(mode_t mode) {
 
 wire::SetAttributes owner_request(uid_t uid, gid_t gid) {
   wire::SetAttributes request{};
+  request.valid = wire::valid_owner;
   if (uid != static_cast<uid_t>(-1)) request.valid |= wire::valid_uid;
   if (gid != static_cast<gid_t>(-1)) request.valid |= wire::valid_gid;
   request.uid = uid;
@@ -62,7 +63,7 @@ Result<wire::SetAttributes> times_request(const struct timespec* times) {
 }
 
 Status set_attributes(Core& core, std::uint64_t inode, const wire::SetAttributes& request) {
-  TRY_OK(core.ready());
+  TRY_OK(core.ready_to_change());
   wire::SetAttributes message = request;
   message.where = {.inode = inode, .path_bytes = 0, .flags = 0};
   TRY([[maybe_unused]] const auto attributes, core.ask(home_rank(inode), message));
@@ -73,6 +74,10 @@ Status set_attributes(Core& core, const Path& path, bool follow,
                       const wire::SetAttributes& request) {
   TRY_OK(core.ready());
   PathWalk walk(core, path);
+  if (core.read_only()) {
+    TRY([[maybe_unused]] const auto there, walk.run(wire::Stat{}, wire_follow(follow)));
+    return Error(EROFS);
+  }
   TRY([[maybe_unused]] const auto attributes, walk.run(request, wire_follow(follow)));
   return Done{};
 }

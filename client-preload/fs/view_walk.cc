@@ -20,7 +20,7 @@ bool may_search(const ViewInode& directory, std::uint32_t uid) {
   return S_ISDIR(directory.mode) && (uid == 0 || (directory.mode & S_IXUSR) != 0);
 }
 
-// None while other hosts write it: their sizes are known at its home.
+// None while other hosts write it, or when it has holes: its home knows or asks.
 std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
   wire::Attributes attributes{.inode = shown.inode,
                               .size = shown.size,
@@ -33,12 +33,16 @@ std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
                               .modified = shown.modified,
                               .changed = shown.changed,
                               .born = 0};
-  if (shown.open_here != 0) {
-    const HostSize here = core.host.table().host_size(core.host.self(), shown.inode, false);
-    if (!here.exact) return {};
+  if (shown.open_here == OpenHere::read_here) {
+    const HostSize here = core.host.table().host_size(core.host.self(), shown.inode, 0);
+    attributes.accessed = std::max(attributes.accessed, here.accessed);
+  } else if (shown.open_here != OpenHere::nothing_here) {
+    const HostSize here = core.host.table().host_size(core.host.self(), shown.inode, 0);
+    if (!here.exact || here.sparse) return {};
     attributes.size = here.size;
     attributes.modified = std::max(attributes.modified, here.modified);
     attributes.changed = std::max(attributes.changed, here.modified);
+    attributes.accessed = std::max(attributes.accessed, here.accessed);
   }
   attributes.blocks = wire::blocks_of(attributes.mode, attributes.size);
   return attributes;

@@ -1,10 +1,9 @@
-// Permissions, owners, times, limits and extended attributes.
+// Permissions, owners, times, limits; what needs a kernel's inode.
 #include <fcntl.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -18,17 +17,14 @@ using namespace benchfs::shim;
 
 namespace {
 
-Links links_of(int flags) {
-  return (flags & AT_SYMLINK_NOFOLLOW) != 0 ? Links::keep : Links::follow;
-}
-
 template <class Libc>
 int access_at(int dirfd, const char* name, int mode, int flags, Libc libc) {
-  return route(
-      dirfd, name, links_of(flags),
+  return route_at(
+      dirfd, name, flags,
       [&](FileSystem& fs, const Path& path) -> Status {
-        if ((mode & ~(R_OK | W_OK | X_OK)) != 0) return Error(EINVAL);
-        return fs.access(path, mode, links_of(flags) == Links::follow);
+        constexpr int known = AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH;
+        if ((mode & ~(R_OK | W_OK | X_OK)) != 0 || (flags & ~known) != 0) return Error(EINVAL);
+        return fs.access(path, mode, links_of(flags) == Links::follow, (flags & AT_EACCESS) != 0);
       },
       libc);
 }
@@ -50,8 +46,8 @@ int change_mode_at(int dirfd, const char* name, mode_t mode, int flags, Libc lib
 
 template <class Libc>
 int change_owner_at(int dirfd, const char* name, uid_t uid, gid_t gid, int flags, Libc libc) {
-  return route(
-      dirfd, name, links_of(flags),
+  return route_at(
+      dirfd, name, flags,
       [&](FileSystem& fs, const Path& path) -> Status {
         if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return Error(EINVAL);
         return fs.change_owner(path, uid, gid, links_of(flags) == Links::follow);
@@ -63,11 +59,16 @@ bool valid(const struct timespec& time) {
   return time.tv_nsec == UTIME_NOW || time.tv_nsec == UTIME_OMIT ||
          (time.tv_nsec >= 0 && time.tv_nsec < 1'000'000'000);
 }
+// Then there is nothing to do, and the kernel does not even look at the name.
+bool omitted(const struct timespec* times) {
+  return times != nullptr && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
+}
 
 template <class Libc>
 int set_times_at(int dirfd, const char* name, const struct timespec* times, int flags, Libc libc) {
-  return route(
-      dirfd, name, links_of(flags),
+  if (omitted(times)) return 0;
+  return route_at(
+      dirfd, name, flags,
       [&](FileSystem& fs, const Path& path) -> Status {
         if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return Error(EINVAL);
         if (times != nullptr && (!valid(times[0]) || !valid(times[1]))) return Error(EINVAL);
@@ -77,10 +78,12 @@ int set_times_at(int dirfd, const char* name, const struct timespec* times, int 
 }
 
 Status set_times_of(File& file, const struct timespec* times) {
+  if ((file.flags() & O_PATH) != 0) return Error(EBADF);
   if (times == nullptr) {
     constexpr struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
     return file.set_times(now);
   }
+  if (omitted(times)) return Done{};
   if (!valid(times[0]) || !valid(times[1])) return Error(EINVAL);
   return file.set_times(times);
 }
@@ -212,7 +215,6 @@ int fchown(int fd, uid_t uid, gid_t gid) {
 }
 
 int fchownat(int dirfd, const char* name, uid_t uid, gid_t gid, int flags) {
-  if (means_descriptor(name, flags) && file(dirfd) != nullptr) return fchown(dirfd, uid, gid);
   return change_owner_at(dirfd, name, uid, gid, flags, [&](int directory, const char* elsewhere) {
     return LIBC(fchownat)(directory, elsewhere, uid, gid, flags);
   });
@@ -225,9 +227,7 @@ int futimens(int fd, const struct timespec times[2]) {
 }
 
 int utimensat(int dirfd, const char* name, const struct timespec times[2], int flags) {
-  // A null name means the descriptor to the kernel; libc refuses it.
-  if (means_descriptor(name, flags) && name != nullptr && file(dirfd) != nullptr)
-    return futimens(dirfd, times);
+  if (name == nullptr) return LIBC(utimensat)(dirfd, name, times, flags);  // refused
   return set_times_at(dirfd, name, times, flags, [&](int directory, const char* elsewhere) {
     return LIBC(utimensat)(directory, elsewhere, times, flags);
   });
@@ -279,68 +279,6 @@ long pathconf(const char* name, int option) {
 long fpathconf(int fd, int option) {
   return on_file(
       fd, [&](File&) { return limit(option); }, [&] { return LIBC(fpathconf)(fd, option); });
-}
-
-// Extended attributes are not kept: ENOTSUP, which tools take for a filesystem without them.
-ssize_t getxattr(const char* name, const char* key, void* value, size_t size) {
-  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(getxattr)(elsewhere, key, value, size);
-  });
-}
-
-ssize_t lgetxattr(const char* name, const char* key, void* value, size_t size) {
-  return refuse(AT_FDCWD, name, Links::keep, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(lgetxattr)(elsewhere, key, value, size);
-  });
-}
-
-ssize_t fgetxattr(int fd, const char* key, void* value, size_t size) {
-  return refuse(fd, ENOTSUP, [&] { return LIBC(fgetxattr)(fd, key, value, size); });
-}
-
-int setxattr(const char* name, const char* key, const void* value, size_t size, int flags) {
-  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(setxattr)(elsewhere, key, value, size, flags);
-  });
-}
-
-int lsetxattr(const char* name, const char* key, const void* value, size_t size, int flags) {
-  return refuse(AT_FDCWD, name, Links::keep, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(lsetxattr)(elsewhere, key, value, size, flags);
-  });
-}
-
-int fsetxattr(int fd, const char* key, const void* value, size_t size, int flags) {
-  return refuse(fd, ENOTSUP, [&] { return LIBC(fsetxattr)(fd, key, value, size, flags); });
-}
-
-ssize_t listxattr(const char* name, char* list, size_t size) {
-  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP,
-                [&](int, const char* elsewhere) { return LIBC(listxattr)(elsewhere, list, size); });
-}
-
-ssize_t llistxattr(const char* name, char* list, size_t size) {
-  return refuse(AT_FDCWD, name, Links::keep, ENOTSUP, [&](int, const char* elsewhere) {
-    return LIBC(llistxattr)(elsewhere, list, size);
-  });
-}
-
-ssize_t flistxattr(int fd, char* list, size_t size) {
-  return refuse(fd, ENOTSUP, [&] { return LIBC(flistxattr)(fd, list, size); });
-}
-
-int removexattr(const char* name, const char* key) {
-  return refuse(AT_FDCWD, name, Links::follow, ENOTSUP,
-                [&](int, const char* elsewhere) { return LIBC(removexattr)(elsewhere, key); });
-}
-
-int lremovexattr(const char* name, const char* key) {
-  return refuse(AT_FDCWD, name, Links::keep, ENOTSUP,
-                [&](int, const char* elsewhere) { return LIBC(lremovexattr)(elsewhere, key); });
-}
-
-int fremovexattr(int fd, const char* key) {
-  return refuse(fd, ENOTSUP, [&] { return LIBC(fremovexattr)(fd, key); });
 }
 
 // The kernel watches inodes, and ours are none of its.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string_view>
 
 namespace benchfs::shim {
 
@@ -12,6 +13,8 @@ Settings settings_from_environment() {
     settings.mount_point = mount;
   if (const char* local = std::getenv("BENCHFS_LOCAL"); local != nullptr)
     settings.local_dir = local;
+  if (const char* flag = std::getenv("BENCHFS_READ_ONLY"); flag != nullptr)
+    settings.read_only = std::string_view(flag) == "1";
   return settings;
 }
 

@@ -113,13 +113,29 @@ Status run(File& file, const char* name, char* const arguments[], char* const en
   return Error(static_cast<int>(-result));
 }
 
+// What is not open for reading is opened for it.
+Status run_open(File& file, int fd, char* const arguments[], char* const environment[]) {
+  TRY(const struct stat status, file.stat());
+  if ((status.st_mode & 0111) == 0 || !S_ISREG(status.st_mode)) return Error(EACCES);
+  const std::string name = "/dev/fd/" + std::to_string(fd);
+  if ((file.flags() & O_PATH) == 0) return run(file, name.c_str(), arguments, environment);
+  FileSystem& fs = *active();
+  TRY(const int readable,
+      fs.open(Path{.inode = file.inode(), .text = {}}, O_RDONLY | O_CLOEXEC, 0));
+  const auto opened = fs.find(readable);
+  const Status failed =
+      opened != nullptr ? run(*opened, name.c_str(), arguments, environment) : Status(Error(EIO));
+  close_descriptor(readable);
+  return failed;
+}
+
 template <class Libc>
 int run_at(int dirfd, const char* name, Links links, char* const arguments[],
            char* const environment[], Libc libc) {
   return route(
       dirfd, name, links,
       [&](FileSystem& fs, const Path& path) -> Status {
-        TRY_OK(fs.access(path, X_OK, links == Links::follow));
+        TRY_OK(fs.access(path, X_OK, links == Links::follow, true));
         TRY(const int fd, fs.open(path, O_RDONLY | O_CLOEXEC, 0));
         const auto file = fs.find(fd);
         const Status failed =
@@ -249,13 +265,7 @@ int execle(const char* name, const char* first, ...) {
 
 int fexecve(int fd, char* const arguments[], char* const environment[]) {
   return on_file(
-      fd,
-      [&](File& file) -> Status {
-        TRY(const struct stat status, file.stat());
-        if ((status.st_mode & 0111) == 0) return Error(EACCES);
-        const std::string name = "/dev/fd/" + std::to_string(fd);
-        return run(file, name.c_str(), arguments, environment);
-      },
+      fd, [&](File& file) { return run_open(file, fd, arguments, environment); },
       [&] { return leaving([&] { return LIBC(fexecve)(fd, arguments, environment); }); });
 }
 

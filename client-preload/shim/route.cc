@@ -79,6 +79,17 @@ std::optional<Path> locate(FileSystem& fs, int dirfd, const char* name, Links li
   return fs.locate(dirfd, name);
 }
 
+std::optional<Path> locate_at(FileSystem& fs, int dirfd, const char* name, int flags) {
+  if (!means_descriptor(name, flags)) return locate(fs, dirfd, name, links_of(flags));
+  if (dirfd == AT_FDCWD) {
+    if (!fs.working_directory_is_ours()) return {};
+    return fs.locate(AT_FDCWD, ".");
+  }
+  const auto file = fs.find(dirfd);
+  if (file == nullptr) return {};
+  return Path{.inode = file->inode(), .text = {}};
+}
+
 void passed(int fd) {
   if (fd < 0) return;
   if (FileSystem* fs = active()) fs->not_ours(fd);

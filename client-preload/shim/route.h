@@ -10,7 +10,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -86,19 +88,46 @@ enum class Links { follow, keep };  // what a name's last component may be, if i
 // /dev/stdin, /dev/fd/N, /proc/self/fd/N lead to the placeholder; the open file is meant.
 std::optional<Path> locate(FileSystem& fs, int dirfd, const char* name, Links links);
 
+inline Links links_of(int flags) {
+  return (flags & AT_SYMLINK_NOFOLLOW) != 0 ? Links::keep : Links::follow;
+}
+// Whether an *at call with AT_EMPTY_PATH is about the descriptor itself.
+inline bool means_descriptor(const char* name, int flags) {
+  return (flags & AT_EMPTY_PATH) != 0 && (name == nullptr || *name == '\0');
+}
+// As locate(), with AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW understood: an empty name is the open
+// file, however it was opened, or the working directory.
+std::optional<Path> locate_at(FileSystem& fs, int dirfd, const char* name, int flags);
+
 // `ours(FileSystem&, const Path&)` if the name lies in the mount, else `libc(dirfd, name)`. When
 // the walk leaves the mount, libc gets the absolute name outside.
+template <class Ours, class Libc>
+auto run_in_mount(FileSystem& fs, const char* name, const Path& path, Ours ours, Libc libc)
+    -> decltype(libc(AT_FDCWD, "")) {
+  using Outcome = decltype(ours(fs, path));
+  const bool too_long = name != nullptr && ::strnlen(name, PATH_MAX) == PATH_MAX;
+  Outcome result = too_long ? Outcome(Error(ENAMETOOLONG)) : ours(fs, path);
+  if (result.ok() || result.error().code() != left_mount)
+    return static_cast<decltype(libc(AT_FDCWD, ""))>(to_c(std::move(result)));
+  const std::string outside = outside_path();
+  return libc(AT_FDCWD, outside.c_str());
+}
 template <class Ours, class Libc>
 auto route(int dirfd, const char* name, Links links, Ours ours, Libc libc)
     -> decltype(libc(dirfd, name)) {
   if (FileSystem* fs = active()) {
-    if (const auto path = locate(*fs, dirfd, name, links)) {
-      auto result = ours(*fs, *path);
-      if (result.ok() || result.error().code() != left_mount)
-        return static_cast<decltype(libc(dirfd, name))>(to_c(std::move(result)));
-      const std::string outside = outside_path();
-      return libc(AT_FDCWD, outside.c_str());
-    }
+    if (const auto path = locate(*fs, dirfd, name, links))
+      return run_in_mount(*fs, name, *path, ours, libc);
+  }
+  return libc(dirfd, name);
+}
+// As above, by locate_at().
+template <class Ours, class Libc>
+auto route_at(int dirfd, const char* name, int flags, Ours ours, Libc libc)
+    -> decltype(libc(dirfd, name)) {
+  if (FileSystem* fs = active()) {
+    if (const auto path = locate_at(*fs, dirfd, name, flags))
+      return run_in_mount(*fs, name, *path, ours, libc);
   }
   return libc(dirfd, name);
 }
@@ -112,11 +141,6 @@ auto refuse(int dirfd, const char* name, Links links, int error, Libc libc)
         return Error(error);
       },
       libc);
-}
-
-// Whether an *at call with AT_EMPTY_PATH is about the descriptor itself.
-inline bool means_descriptor(const char* name, int flags) {
-  return (flags & AT_EMPTY_PATH) != 0 && (name == nullptr || *name == '\0');
 }
 
 // The kernel gave `fd` to a file that is not ours. Keeps errno.

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "client-preload/shim/libc.h"
@@ -23,74 +22,30 @@ namespace {
 constexpr unsigned filesystem_magic = 0x42464853;  // "BFHS", f_type of statfs(2)
 constexpr int known_flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
 
-Links links_of(int flags) {
-  return (flags & AT_SYMLINK_NOFOLLOW) != 0 ? Links::keep : Links::follow;
-}
-
-// What an *at call means by its name: a file, a directory of ours as the cwd, or a path.
-template <class Libc>
-int status(int dirfd, const char* name, int flags, struct stat& out, Libc libc) {
-  const auto by_path = [&](FileSystem& fs, const Path& path) -> Status {
-    if ((flags & ~(known_flags | AT_STATX_SYNC_TYPE)) != 0) return Error(EINVAL);
-    TRY(out, fs.stat(path, links_of(flags) == Links::follow));
-    return Done{};
-  };
-  if (!means_descriptor(name, flags)) return route(dirfd, name, links_of(flags), by_path, libc);
-  const auto pass = [&] { return libc(dirfd, name); };
-  if (dirfd == AT_FDCWD) {
-    FileSystem* fs = active();
-    if (fs == nullptr || !fs->working_directory_is_ours()) return pass();
-    return route(AT_FDCWD, ".", Links::follow, by_path, [&](int, const char*) { return pass(); });
-  }
-  return on_file(
-      dirfd,
-      [&](File& file) -> Status {
-        TRY(out, file.stat());
+int status_at(int dirfd, const char* name, struct stat* out, int flags) {
+  return route_at(
+      dirfd, name, flags,
+      [&](FileSystem& fs, const Path& path) -> Status {
+        if ((flags & ~(known_flags | AT_STATX_SYNC_TYPE)) != 0) return Error(EINVAL);
+        TRY(const struct stat status, fs.stat(path, links_of(flags) == Links::follow));
+        if (out == nullptr) return Error(EFAULT);
+        *out = status;
         return Done{};
       },
-      pass);
-}
-
-int status_at(int dirfd, const char* name, struct stat* out, int flags) {
-  return status(dirfd, name, flags, *out, [&](int directory, const char* elsewhere) {
-    return LIBC(fstatat)(directory, elsewhere, out, flags);
-  });
+      [&](int directory, const char* elsewhere) {
+        return LIBC(fstatat)(directory, elsewhere, out, flags);
+      });
 }
 
 int status_of(int fd, struct stat* out) {
   return on_file(
       fd,
       [&](File& file) -> Status {
+        if (out == nullptr) return Error(EFAULT);
         TRY(*out, file.stat());
         return Done{};
       },
       [&] { return LIBC(fstat)(fd, out); });
-}
-
-struct statx_timestamp timestamp(const struct timespec& time) {
-  struct statx_timestamp out {};
-  out.tv_sec = time.tv_sec;
-  out.tv_nsec = static_cast<std::uint32_t>(time.tv_nsec);
-  return out;
-}
-
-struct statx extended(const struct stat& from) {
-  struct statx out {};
-  out.stx_mask = STATX_BASIC_STATS;
-  out.stx_blksize = static_cast<std::uint32_t>(from.st_blksize);
-  out.stx_nlink = static_cast<std::uint32_t>(from.st_nlink);
-  out.stx_uid = from.st_uid;
-  out.stx_gid = from.st_gid;
-  out.stx_mode = static_cast<std::uint16_t>(from.st_mode);
-  out.stx_ino = from.st_ino;
-  out.stx_size = static_cast<std::uint64_t>(from.st_size);
-  out.stx_blocks = static_cast<std::uint64_t>(from.st_blocks);
-  out.stx_atime = timestamp(from.st_atim);
-  out.stx_mtime = timestamp(from.st_mtim);
-  out.stx_ctime = timestamp(from.st_ctim);
-  out.stx_dev_major = major(from.st_dev);
-  out.stx_dev_minor = minor(from.st_dev);
-  return out;
 }
 
 struct statfs filesystem(const struct statvfs& from) {
@@ -198,14 +153,22 @@ int __fxstatat(int version, int dirfd, const char* name, struct stat* out, int f
 int __fxstatat64(int, int, const char*, struct stat64*, int) BENCHFS_ALIAS(__fxstatat);
 
 int statx(int dirfd, const char* name, int flags, unsigned mask, struct statx* out) {
-  struct stat ours {};
-  bool by_libc = false;
-  const int result = status(dirfd, name, flags, ours, [&](int directory, const char* elsewhere) {
-    by_libc = true;
-    return LIBC(statx)(directory, elsewhere, flags, mask, out);
-  });
-  if (result == 0 && !by_libc) *out = extended(ours);
-  return result;
+  return route_at(
+      dirfd, name, flags,
+      [&](FileSystem& fs, const Path& path) -> Status {
+        const int sync = flags & AT_STATX_SYNC_TYPE;
+        if ((flags & ~(known_flags | AT_STATX_SYNC_TYPE)) != 0 || sync == AT_STATX_SYNC_TYPE ||
+            (mask & STATX__RESERVED) != 0)
+          return Error(EINVAL);
+        TRY(const struct statx status,
+            fs.extended_stat(path, links_of(flags) == Links::follow, mask));
+        if (out == nullptr) return Error(EFAULT);
+        *out = status;
+        return Done{};
+      },
+      [&](int directory, const char* elsewhere) {
+        return LIBC(statx)(directory, elsewhere, flags, mask, out);
+      });
 }
 
 int statfs(const char* name, struct statfs* out) {

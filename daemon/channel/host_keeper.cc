@@ -42,13 +42,16 @@ bool HostKeeper::poll() {
 Task<int> HostKeeper::release(Server& server, std::uint32_t index) {
   const Released released = server.table.begin_release(server.self, index);
   if (released.opens == 0) co_return 0;
-  const wire::Release message{.inode = released.inode,
-                              .session = released.reached.session,
-                              .tenure = released.tenure,
-                              .end = released.reached.size,
-                              .modified = released.reached.modified,
-                              .opens = released.opens,
-                              .undone = 0};
+  const wire::Release message{
+      .inode = released.inode,
+      .session = released.reached.session,
+      .tenure = released.tenure,
+      .end = released.reached.size,
+      .modified = released.reached.modified,
+      .accessed = released.reached.accessed,
+      .opens = released.opens,
+      .undone = 0,
+      .flags = released.reached.sparse ? std::uint64_t{wire::HostFlag::sparse} : 0};
   const auto reply = co_await server.ask(home_rank(message.inode), message);
   if (!reply.ok() || reply->opens == 0)  // a home that is gone knows nothing
     server.table.end_release(server.self, message.inode, message.tenure);

@@ -12,6 +12,7 @@
 #include "common/placement.h"
 #include "daemon/channel/greeting.h"
 #include "daemon/channel/lock_release.h"
+#include "daemon/rpc/bulk.h"
 
 namespace benchfs {
 
@@ -129,6 +130,7 @@ Status LocalChannel::let_in(Fd& socket, std::uint32_t uid, pid_t pid, Fd region)
   hello.client = id;
   hello.spin_us = server_.config.client.spin_us;
   hello.waiting = static_cast<std::uint8_t>(server_.config.client.wait);
+  hello.read_only = server_.config.client.read_only ? 1 : 0;
   hello.chunk_bytes = server_.config.storage.chunk_size;
   hello.uid = uid;
   hello.generation = page().generation.load();
@@ -293,14 +295,13 @@ Task<Answer> LocalChannel::run(Client& client, const wire::Envelope& envelope,
   caller.host = server_.topology.host();
   caller.rank = server_.topology.rank;
   caller.wants_leases = server_.topology.host_of[envelope.rank] != caller.host;
+  const auto beside = bulk_of(op, body);
+  if (!beside.ok()) co_return Answer(beside.error());
   std::span<std::byte> bulk;
-  if (op == wire::Op::read_chunk || op == wire::Op::write_chunk) {
-    const auto request = wire::parse<wire::ReadChunk>(body);  // the two have one layout
-    if (!request.ok()) co_return Answer(request.error());
-    if (request->bytes > pool_buffer_bytes) co_return Answer(Error(EINVAL));
-    bulk = pool_buffer(request->buffer);
+  if (beside->bytes != 0) {
+    bulk = pool_buffer(beside->buffer);
     if (bulk.empty()) co_return Answer(Error(EINVAL));
-    bulk = bulk.first(request->bytes);
+    bulk = bulk.first(beside->bytes);
   }
   caller.bulk = bulk;
   Answer answer;
@@ -308,9 +309,8 @@ Task<Answer> LocalChannel::run(Client& client, const wire::Envelope& envelope,
     answer = co_await server_.dispatch(op, caller, body);
   } else {
     ++server_.counters.relayed;
-    const bool writes = op == wire::Op::write_chunk;
-    const std::span<const std::byte> outgoing = writes ? bulk : std::span<std::byte>{};
-    const std::span<std::byte> incoming = writes ? std::span<std::byte>{} : bulk;
+    const std::span<const std::byte> outgoing = beside->sent ? bulk : std::span<std::byte>{};
+    const std::span<std::byte> incoming = beside->sent ? std::span<std::byte>{} : bulk;
     answer = co_await server_.ask_raw(envelope.rank, op, caller, body, outgoing, incoming);
   }
   if (op == wire::Op::open && answer.error == 0 && (answer.flags & wire::Flag::redirected) == 0) {
@@ -336,9 +336,13 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
   }
   std::uint32_t entry = 0;
   if (!is_directory) {
-    entry = table.opened(server_.self, attributes.inode, reply->session, reply->exact != 0,
-                         attributes.size, reply->tenure,
-                         error == 0 ? &table.slots[request.slot] : nullptr);
+    // A read counts anew only if the last access is not after the last change.
+    const bool keeps_access =
+        attributes.accessed > std::max(attributes.modified, attributes.changed);
+    entry = table.opened(
+        server_.self, attributes.inode, reply->session, reply->exact != 0, attributes.size,
+        reply->tenure, error == 0 ? &table.slots[request.slot] : nullptr,
+        keeps_access ? attributes.accessed : 0, (attributes.mode & (S_ISUID | S_ISGID)) != 0);
     if (entry == 0) error = ENFILE;
   }
   if (error == 0) {
@@ -358,8 +362,10 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
                              .tenure = reply->tenure,
                              .end = 0,
                              .modified = 0,
+                             .accessed = 0,
                              .opens = 0,
-                             .undone = 1};
+                             .undone = 1,
+                             .flags = 0};
     co_await server_.ask(home_rank(attributes.inode), undo);
   }
   co_return Answer(Error(error));

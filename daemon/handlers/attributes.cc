@@ -1,9 +1,32 @@
+#include <grp.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <vector>
 
 #include "daemon/handlers/common.h"
 #include "daemon/handlers/handlers.h"
 
 namespace benchfs {
+namespace {
+
+// Of the one user whose servers and programs these are.
+bool in_own_groups(std::uint32_t gid) {
+  if (gid == ::getegid()) return true;
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<std::size_t>(std::max(0, count)));
+  return std::ranges::find(groups, gid) != groups.end();
+}
+
+// A write by its owner, who is not root, reached a file with privileges.
+Answer take_privileges(Server& server, const Inode& inode) {
+  if (privileges(inode) != 0) server.names.change(inode).mode &= ~privileges(inode);
+  return Answer(attributes_of(inode));
+}
+
+}  // namespace
 
 Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
                                    wire::SetAttributes request, Tail tail) {
@@ -13,9 +36,14 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   const bool times = (request.valid & (wire::valid_accessed | wire::valid_modified |
                                        wire::valid_accessed_now | wire::valid_modified_now)) != 0;
+  if (request.valid == wire::valid_written) co_return take_privileges(server, *inode);
   if (inode->open != nullptr) {  // the writers' sizes and times count up to here
     const std::uint64_t number = inode->number;
-    const Status known = co_await refresh(server, number, times);
+    std::uint64_t news = wire::News::attributes_set;
+    if (times) news |= wire::News::times_set;
+    if ((request.valid & wire::valid_mode) != 0 && (request.mode & (S_ISUID | S_ISGID)) != 0)
+      news |= wire::News::privileges_given;
+    const Status known = co_await refresh(server, number, news);
     if (!known.ok()) co_return Answer(known.error());
     inode = server.names.find(number);
   }
@@ -23,7 +51,7 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
     if ((request.valid & wire::valid_uid) != 0 && request.uid != inode->uid)
       co_return Answer(Error(EPERM));
     if ((request.valid & wire::valid_gid) != 0 && request.gid != inode->gid &&
-        request.gid != ::getegid())
+        !in_own_groups(request.gid))
       co_return Answer(Error(EPERM));
   }
   const std::int64_t time = now();
@@ -31,7 +59,11 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
   if ((request.valid & wire::valid_mode) != 0) {
     if (changed.is_symlink()) co_return Answer(Error(EOPNOTSUPP));
     changed.mode = changed.type() | (request.mode & 07777);
+    if (caller.uid != 0 && (changed.mode & S_ISGID) != 0 && !in_own_groups(changed.gid))
+      changed.mode &= ~std::uint32_t{S_ISGID};
   }
+  if ((request.valid & (wire::valid_uid | wire::valid_gid | wire::valid_owner)) != 0)
+    changed.mode &= ~privileges(changed);
   if ((request.valid & wire::valid_uid) != 0) changed.uid = request.uid;
   if ((request.valid & wire::valid_gid) != 0) changed.gid = request.gid;
   if ((request.valid & wire::valid_accessed) != 0) changed.accessed = request.accessed;

@@ -35,19 +35,6 @@ std::vector<std::uint32_t> open_hosts(const Inode& inode, bool all = true) {
   return hosts;
 }
 
-// The ranks that may hold chunks of bytes [from, to).
-std::vector<std::uint32_t> chunk_ranks(const Server& server, std::uint64_t inode,
-                                       std::uint64_t from, std::uint64_t to) {
-  const std::uint64_t chunk_bytes = server.config.storage.chunk_size;
-  const std::uint64_t first = from / chunk_bytes;
-  const std::uint64_t last = (to + chunk_bytes - 1) / chunk_bytes;
-  const std::uint32_t size = server.topology.size;
-  std::vector<std::uint32_t> ranks;
-  for (std::uint64_t k = first; k < last && ranks.size() < size; ++k)
-    ranks.push_back(stripe_rank(inode, k, size));
-  return ranks;
-}
-
 Task<Status> cut(Server& server, std::uint64_t inode, std::uint64_t size, std::uint64_t known) {
   const wire::CutChunks message{.inode = inode, .size = size, .known = known};
   const auto ranks = chunk_ranks(server, inode, size, known);
@@ -73,6 +60,18 @@ Task<int> cut_in_background(Server& server, std::uint64_t inode, std::uint64_t k
 }
 
 }  // namespace
+
+std::vector<std::uint32_t> chunk_ranks(const Server& server, std::uint64_t inode,
+                                       std::uint64_t from, std::uint64_t to) {
+  const std::uint64_t chunk_bytes = server.config.storage.chunk_size;
+  const std::uint64_t first = from / chunk_bytes;
+  const std::uint64_t last = (to + chunk_bytes - 1) / chunk_bytes;
+  const std::uint32_t size = server.topology.size;
+  std::vector<std::uint32_t> ranks;
+  for (std::uint64_t k = first; k < last && ranks.size() < size; ++k)
+    ranks.push_back(stripe_rank(inode, k, size));
+  return ranks;
+}
 
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
                      std::span<const std::byte> tail, bool to_name, bool creates) {
@@ -144,26 +143,31 @@ std::uint64_t session_of(Server& server, std::uint64_t number, std::uint32_t hos
 void learn(Server& server, const Inode& inode, std::uint32_t host,
            const wire::HostSizeReply& reply) {
   if (reply.session == 0 || reply.session != session_of(server, inode.number, host)) return;
-  if (reply.size <= inode.size && reply.modified <= inode.modified &&
-      reply.modified <= inode.changed)
-    return;
+  const bool wrote =
+      reply.size > inode.size || reply.modified > inode.modified || reply.modified > inode.changed;
+  if (!wrote && reply.accessed <= inode.accessed) return;
   Inode& changed = server.names.change(inode);
+  if (wrote && (changed.pages != Inode::pages_dense || (reply.flags & wire::HostFlag::sparse) != 0))
+    changed.pages = Inode::pages_unknown;
   changed.size = std::max(changed.size, reply.size);
   changed.modified = std::max(changed.modified, reply.modified);
   changed.changed = std::max(changed.changed, reply.modified);
+  changed.accessed = std::max(changed.accessed, reply.accessed);
 }
 
-Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times) {
+Task<Status> refresh(Server& server, std::uint64_t number, std::uint64_t news) {
   co_await open_state_known(server, number);
   const Inode* inode = server.names.find(number);
   if (inode == nullptr) co_return Error(ENOENT);
-  const std::vector<std::uint32_t> hosts = open_hosts(*inode, false);
-  if (hosts.empty()) co_return Done{};
-  if (hosts.size() == 1 && hosts[0] == server.topology.host()) {  // the common case: no wait
-    learn(server, *inode, hosts[0], host_size_here(server, number, forget_times));
-    co_return Done{};
+  std::vector<std::uint32_t> hosts = open_hosts(*inode, news != 0);
+  // This host is asked without a message, also if it only reads: for the access time.
+  const std::uint32_t self = server.topology.host();
+  if (session_of(server, number, self) != 0) {
+    learn(server, *inode, self, host_size_here(server, number, news));
+    std::erase(hosts, self);
   }
-  const wire::HostSize message{.inode = number, .forget_times = forget_times ? 1u : 0u};
+  if (hosts.empty()) co_return Done{};
+  const wire::HostSize message{.inode = number, .news = news};
   const auto replies = co_await ask_all<wire::HostSizeReply>(
       server, hosts, [&](std::uint32_t host) { return server.ask(host, message); });
   inode = server.names.find(number);
@@ -179,6 +183,7 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
   Inode* const inode = server.names.change(number);  // stays while in use; shown again at the end
   if (inode == nullptr) co_return Error(ENOENT);
   if (inode->open == nullptr && inode->size <= size) {  // nobody to freeze, nothing to cut
+    if (size != inode->size) inode->pages = Inode::pages_unknown;
     inode->size = size;
     inode->modified = inode->changed = now();
     co_return Done{};
@@ -197,6 +202,8 @@ Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size) 
   if (size < known) status = co_await cut(server, number, size, known);
   server.names.change(number);
   if (status.ok()) {
+    if (size > known || inode->pages != Inode::pages_dense)
+      inode->pages = size == 0 ? Inode::pages_dense : Inode::pages_unknown;
     inode->size = size;
     open.reserved_end = 0;
     inode->modified = inode->changed = now();

@@ -26,9 +26,18 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
 // is true until the next suspension. EIO: whoever decides it is gone.
 Task<Status> wait_for_decision(Server& server, std::uint64_t inode, std::string name);
 
-// Asks the hosts that have the file open for writing what size and write time they know, and keeps
-// it in the inode, which may have gone when the task is done.
-Task<Status> refresh(Server& server, std::uint64_t number, bool forget_times);
+// Asks the hosts that have the file open for writing what size and times they know, and keeps it in
+// the inode, which may have gone when the task is done. Tells all that have it open `news`
+// (wire::News), if there are any.
+Task<Status> refresh(Server& server, std::uint64_t number, std::uint64_t news);
+
+// Learns from the ranks of its chunks how many blocks a file takes, if it may have holes. What
+// cannot be learnt, or changes meanwhile, stays unknown: the size's estimate.
+Task<Status> count_blocks(Server& server, std::uint64_t number);
+
+// The ranks that may hold chunks of bytes [from, to).
+std::vector<std::uint32_t> chunk_ranks(const Server& server, std::uint64_t inode,
+                                       std::uint64_t from, std::uint64_t to);
 
 // Sets the size of a file: freezes its writers on every host, cuts chunks, thaws.
 Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size);
@@ -59,9 +68,13 @@ Task<Result<wire::HostSizeReply>> ask_open_host(Server& server, std::uint32_t ho
 std::uint64_t session_of(Server& server, std::uint64_t inode, std::uint32_t host);
 
 // What the clients of this host know of an inode.
-inline wire::HostSizeReply host_size_here(Server& server, std::uint64_t inode, bool forget_times) {
-  const HostSize here = server.table.host_size(server.self, inode, forget_times);
-  return {.session = here.session, .size = here.size, .modified = here.modified};
+inline wire::HostSizeReply host_size_here(Server& server, std::uint64_t inode, std::uint64_t news) {
+  const HostSize here = server.table.host_size(server.self, inode, news);
+  return {.session = here.session,
+          .size = here.size,
+          .modified = here.modified,
+          .accessed = here.accessed,
+          .flags = here.sparse ? std::uint64_t{wire::HostFlag::sparse} : 0};
 }
 
 // What a host reported counts, if it is of the host's current session.

@@ -36,6 +36,13 @@ Task<Answer> handle_outcome(Server&, const Caller&, wire::Outcome, Tail);
 Task<Answer> handle_rename_ticket(Server&, const Caller&, wire::RenameTicket, Tail);
 // attributes.cc
 Task<Answer> handle_set_attributes(Server&, const Caller&, wire::SetAttributes, Tail);
+// xattrs.cc
+Task<Answer> handle_get_xattr(Server&, const Caller&, wire::GetXattr, Tail);
+Task<Answer> handle_set_xattr(Server&, const Caller&, wire::SetXattr, Tail);
+Task<Answer> handle_list_xattrs(Server&, const Caller&, wire::ListXattrs, Tail);
+Task<Answer> handle_remove_xattr(Server&, const Caller&, wire::RemoveXattr, Tail);
+// blocks.cc
+Task<Answer> handle_count_blocks(Server&, const Caller&, wire::CountBlocks, Tail);
 // size.cc
 Task<Answer> handle_size(Server&, const Caller&, wire::Size, Tail);
 Task<Answer> handle_truncate(Server&, const Caller&, wire::Truncate, Tail);

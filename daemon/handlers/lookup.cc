@@ -13,8 +13,14 @@ Task<Answer> handle_stat(Server& server, const Caller& caller, wire::Stat reques
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->open != nullptr) {
     const std::uint64_t number = inode->number;
-    const Status known = co_await refresh(server, number, false);
+    const Status known = co_await refresh(server, number, 0);
     if (!known.ok()) co_return Answer(known.error());
+    inode = server.names.find(number);
+  }
+  if (inode->pages == Inode::pages_unknown) {
+    const std::uint64_t number = inode->number;
+    const Status counted = co_await count_blocks(server, number);
+    if (!counted.ok()) co_return Answer(counted.error());
     inode = server.names.find(number);
   }
   co_return Answer(attributes_of(*inode));
@@ -41,6 +47,7 @@ Task<Answer> handle_read_link(Server& server, const Caller& caller, wire::ReadLi
   const Inode* const inode = std::get<Walked>(arrival).inode;
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_symlink()) co_return Answer(Error(EINVAL));
+  server.names.note_access(*inode);
   Answer answer(wire::Nothing{});
   answer.append(*inode->target);
   co_return answer;
@@ -53,6 +60,7 @@ Task<Answer> handle_list(Server& server, const Caller& caller, wire::List reques
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
   if (caller.passed != nullptr) caller.passed->push_back({.inode = inode->number, .name = {}});
+  server.names.note_access(*inode);
   const auto& entries = inode->directory->entries;
   wire::ListReply head{.parent = inode->directory->parent, .entries = 0, .end = 1};
   Answer answer(head);

@@ -12,6 +12,12 @@
 namespace benchfs {
 namespace {
 
+constexpr std::uint32_t tmpfile_bit = O_TMPFILE & ~O_DIRECTORY;
+
+std::uint32_t group_for(const Inode& directory, std::uint32_t gid) {
+  return (directory.mode & S_ISGID) != 0 ? directory.gid : gid;
+}
+
 int wanted(std::uint32_t flags) {
   if ((flags & O_PATH) != 0) return 0;
   switch (flags & O_ACCMODE) {
@@ -25,8 +31,8 @@ int wanted(std::uint32_t flags) {
 }
 
 Status may_open(const Inode& inode, std::uint32_t uid, std::uint32_t flags) {
-  if (inode.is_symlink()) return Error((flags & O_PATH) != 0 ? EOPNOTSUPP : ELOOP);
   if ((flags & O_DIRECTORY) != 0 && !inode.is_directory()) return Error(ENOTDIR);
+  if (inode.is_symlink() && (flags & O_PATH) == 0) return Error(ELOOP);
   const int want = wanted(flags);
   if (inode.is_directory() && ((want & W_OK) != 0 || (flags & O_CREAT) != 0)) return Error(EISDIR);
   if (!permits(inode, uid, want)) return Error(EACCES);
@@ -97,6 +103,20 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
                                    .created = created ? 1u : 0u});
 }
 
+// O_TMPFILE: an inode that no name leads to, at home where the names of its directory are.
+Task<Answer> open_unnamed(Server& server, const Caller& caller, wire::Open request,
+                          const Inode& directory) {
+  if (!directory.is_directory()) co_return Answer(Error(ENOTDIR));
+  if ((request.flags & O_ACCMODE) == O_RDONLY) co_return Answer(Error(EINVAL));
+  if (!permits(directory, caller.uid, W_OK | X_OK)) co_return Answer(Error(EACCES));
+  const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(),
+                                      group_for(directory, request.gid));
+  if (!made.ok()) co_return Answer(made.error());
+  (*made)->links = 0;
+  if ((request.flags & O_EXCL) == 0) (*made)->flags |= InodeFlag::unnamed;
+  co_return co_await grant(server, (*made)->number, caller, true, true);
+}
+
 }  // namespace
 
 Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open request, Tail tail) {
@@ -105,16 +125,18 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
   const bool writes = (wanted(request.flags) & W_OK) != 0;
   if ((request.flags & O_NOFOLLOW) != 0 || exclusive)
     request.where.flags &= ~std::uint32_t{wire::WhereFlag::follow};
-  Arrival arrival = co_await arrive(server, caller, request.where, tail, false, create);
+  // "name/" is never made, whatever is there.
+  const auto path = wire::text(tail, 0, request.where.path_bytes);
+  const bool slash = create && path.ok() && path->ends_with('/');
+  Arrival arrival = co_await arrive(server, caller, request.where, tail, slash, create);
   while (server.surveys.under_way(caller.host)) {  // so that nothing is made and then waits
     co_await server.surveys.wait(server.loop, caller.host);
-    arrival = co_await arrive(server, caller, request.where, tail, false, create);
+    arrival = co_await arrive(server, caller, request.where, tail, slash, create);
   }
   if (auto* answer = std::get_if<Answer>(&arrival)) {
     // A name whose inode is at home elsewhere exists, which is all that O_EXCL asks.
     if (exclusive && (answer->flags & wire::Flag::redirected) != 0) {
       const auto away = wire::parse<wire::Redirect>(answer->body);
-      const auto path = wire::text(tail, 0, request.where.path_bytes);
       if (away.ok() && away->kind == wire::RedirectKind::moved &&
           path->substr(away->consumed).find_first_not_of('/') == std::string_view::npos)
         co_return Answer(Error(EEXIST));
@@ -122,19 +144,20 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
     co_return std::move(*answer);
   }
   const Walked walked = std::get<Walked>(arrival);
+  if (slash) co_return Answer(Error(walked.directory == nullptr && exclusive ? EEXIST : EISDIR));
   if (walked.inode == nullptr) {
     if (!create) co_return Answer(Error(ENOENT));
-    if (walked.wants_directory) co_return Answer(Error(EISDIR));
     if (walked.directory->links == 0) co_return Answer(Error(ENOENT));
     if (!permits(*walked.directory, caller.uid, W_OK | X_OK)) co_return Answer(Error(EACCES));
-    const std::uint32_t gid =
-        (walked.directory->mode & S_ISGID) != 0 ? walked.directory->gid : request.gid;
-    const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(), gid);
+    const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(),
+                                        group_for(*walked.directory, request.gid));
     if (!made.ok()) co_return Answer(made.error());
     server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFREG});
     co_return co_await grant(server, (*made)->number, caller, writes, true);
   }
   const Inode& inode = *walked.inode;
+  if ((request.flags & tmpfile_bit) != 0)
+    co_return co_await open_unnamed(server, caller, request, inode);
   if (exclusive && request.where.path_bytes != 0) co_return Answer(Error(EEXIST));
   const Status allowed = may_open(inode, caller.uid, request.flags);
   if (!allowed.ok()) co_return Answer(allowed.error());
@@ -143,7 +166,8 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
         .attributes = attributes_of(inode), .session = 0, .tenure = 0, .exact = 0, .created = 0});
   const std::uint64_t number = inode.number;
   if ((request.flags & O_TRUNC) != 0 && (request.flags & O_PATH) == 0) {
-    if (!permits(inode, caller.uid, W_OK)) co_return Answer(Error(EACCES));
+    if (caller.uid != 0 && privileges(inode) != 0)
+      server.names.change(inode).mode &= ~privileges(inode);
     const Status cut = co_await set_size(server, number, 0);
     if (!cut.ok()) co_return Answer(cut.error());
   }
@@ -159,7 +183,11 @@ Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release 
   const auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
   if (host == open.hosts.end() || host->tenure != request.tenure) co_return Answer(reply);
   learn(server, *inode, caller.host,
-        {.session = request.session, .size = request.end, .modified = request.modified});
+        {.session = request.session,
+         .size = request.end,
+         .modified = request.modified,
+         .accessed = request.accessed,
+         .flags = request.flags});
   reply.session = host->session;
   host->opens -= std::min(host->opens, request.undone);
   reply.opens = host->opens - std::min(host->opens, request.opens);
@@ -182,7 +210,7 @@ Task<Answer> handle_revoke_exact(Server& server, const Caller&, wire::RevokeExac
     co_await server.loop.sleep(nap);
   entry.exact.store(0, std::memory_order_seq_cst);
   entry.append_lock.unlock();
-  co_return Answer(host_size_here(server, request.inode, false));
+  co_return Answer(host_size_here(server, request.inode, 0));
 }
 
 }  // namespace benchfs

@@ -75,7 +75,13 @@ void settle(Server& server, Inode& inode, std::uint32_t host, const wire::HeldOp
   known->tenure = held->tenure;
   if ((held->flags & wire::HeldFlag::held_exact) != 0) open.exact_host = host;
   learn(server, inode, host,
-        {.session = held->session, .size = held->size, .modified = held->modified});
+        {.session = held->session,
+         .size = held->size,
+         .modified = held->modified,
+         .accessed = 0,  // comes with the next question
+         .flags = (held->flags & wire::HeldFlag::held_sparse) != 0
+                      ? std::uint64_t{wire::HostFlag::sparse}
+                      : 0});
 }
 
 // Writers that a truncation had stopped which nobody finishes: whoever asked for it asks again.
@@ -164,6 +170,7 @@ Task<Answer> handle_held_opens(Server& server, const Caller&, wire::HeldOpens re
                        .granted = held.granted,
                        .flags = 0};
     if (held.reached.exact) row.flags |= wire::HeldFlag::held_exact;
+    if (held.reached.sparse) row.flags |= wire::HeldFlag::held_sparse;
     if (held.frozen) row.flags |= wire::HeldFlag::held_frozen;
     answer.append(wire::bytes_of(row));
     ++head.count;

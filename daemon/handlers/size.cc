@@ -9,7 +9,7 @@
 namespace benchfs {
 
 Task<Answer> handle_size(Server& server, const Caller&, wire::Size request, Tail) {
-  const Status known = co_await refresh(server, request.inode, false);
+  const Status known = co_await refresh(server, request.inode, 0);
   if (!known.ok()) co_return Answer(known.error());
   const Inode* const inode = server.names.find(request.inode);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
@@ -24,16 +24,17 @@ Task<Answer> handle_truncate(Server& server, const Caller& caller, wire::Truncat
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->is_directory()) co_return Answer(Error(EISDIR));
   if (inode->type() != S_IFREG) co_return Answer(Error(EINVAL));
-  // By number: an open descriptor was checked when it was opened.
-  if (request.where.path_bytes != 0 && !permits(*inode, caller.uid, W_OK))
-    co_return Answer(Error(EACCES));
+  const bool by_name = (request.where.flags & wire::WhereFlag::opened) == 0;
+  if (by_name && !permits(*inode, caller.uid, W_OK)) co_return Answer(Error(EACCES));
+  if (caller.uid != 0 && privileges(*inode) != 0)
+    server.names.change(*inode).mode &= ~privileges(*inode);
   const Status done = co_await set_size(server, inode->number, request.size);
   co_return done.ok() ? Answer(wire::Nothing{}) : Answer(done.error());
 }
 
 Task<Answer> handle_reserve(Server& server, const Caller&, wire::Reserve request, Tail) {
   if (request.bytes > wire::file_bytes_max) co_return Answer(Error(EFBIG));
-  const Status known = co_await refresh(server, request.inode, false);
+  const Status known = co_await refresh(server, request.inode, 0);
   if (!known.ok()) co_return Answer(known.error());
   Inode* const inode = server.names.change(request.inode);
   if (inode == nullptr || inode->open == nullptr) co_return Answer(Error(ENOENT));
@@ -52,7 +53,7 @@ Task<Answer> handle_freeze(Server& server, const Caller&, wire::Freeze request, 
   for (std::int64_t nap = 20'000; server.table.being_written(index);
        nap = std::min(nap * 2, std::int64_t{5'000'000}))
     co_await server.loop.sleep(nap);
-  co_return Answer(host_size_here(server, request.inode, false));
+  co_return Answer(host_size_here(server, request.inode, 0));
 }
 
 Task<Answer> handle_thaw(Server& server, const Caller&, wire::Thaw request, Tail) {
@@ -61,7 +62,7 @@ Task<Answer> handle_thaw(Server& server, const Caller&, wire::Thaw request, Tail
 }
 
 Task<Answer> handle_host_size(Server& server, const Caller&, wire::HostSize request, Tail) {
-  co_return Answer(host_size_here(server, request.inode, request.forget_times != 0));
+  co_return Answer(host_size_here(server, request.inode, request.news));
 }
 
 }  // namespace benchfs

@@ -38,6 +38,12 @@ std::size_t directory_bytes(const Directory& directory) {
 std::size_t open_bytes(const OpenState& open) {
   return number_bytes + open.hosts.size() * sizeof(OpenHostRecord);
 }
+std::size_t xattrs_bytes(const Xattrs& xattrs) {
+  std::size_t bytes = 0;
+  for (const auto& [name, value] : xattrs.values())
+    bytes += sizeof(XattrRecord) + name.size() + value.size();
+  return bytes;
+}
 bool has_hosts(const Inode& inode) { return inode.open != nullptr && !inode.open->hosts.empty(); }
 
 std::string text_of(std::span<const std::byte> bytes) {
@@ -68,6 +74,20 @@ bool decode_hosts(std::span<const std::byte> bytes, Inode& inode) {
   return true;
 }
 
+bool decode_xattrs(std::span<const std::byte> bytes, Inode& inode) {
+  inode.xattrs = std::make_unique<Xattrs>();
+  while (!bytes.empty()) {
+    const auto head = wire::parse<XattrRecord>(bytes);
+    if (!head.ok()) return false;
+    const auto name = wire::text(bytes, sizeof *head, head->name_bytes);
+    const std::size_t at = sizeof *head + std::size_t{head->name_bytes};
+    const auto value = wire::text(bytes, at, head->value_bytes);
+    if (!name.ok() || !value.ok() || !inode.xattrs->set(*name, *value, 0).ok()) return false;
+    bytes = bytes.subspan(at + head->value_bytes);
+  }
+  return true;
+}
+
 bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& inode) {
   switch (kind) {
     case InodePartKind::directory:
@@ -77,6 +97,8 @@ bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& in
       return true;
     case InodePartKind::open_hosts:
       return decode_hosts(bytes, inode);
+    case InodePartKind::xattrs:
+      return decode_xattrs(bytes, inode);
   }
   return false;
 }
@@ -88,6 +110,7 @@ std::size_t inode_record_bytes(const Inode& inode) {
   if (inode.directory != nullptr) bytes += sizeof(InodePart) + directory_bytes(*inode.directory);
   if (inode.target != nullptr) bytes += sizeof(InodePart) + inode.target->size();
   if (has_hosts(inode)) bytes += sizeof(InodePart) + open_bytes(*inode.open);
+  if (inode.xattrs != nullptr) bytes += sizeof(InodePart) + xattrs_bytes(*inode.xattrs);
   return bytes;
 }
 
@@ -102,7 +125,9 @@ void encode_inode(const Inode& inode, std::byte* out) {
                          .mode = inode.mode,
                          .uid = inode.uid,
                          .gid = inode.gid,
-                         .links = inode.links});
+                         .links = inode.links,
+                         .pages = inode.pages,
+                         .flags = inode.flags});
   if (inode.directory != nullptr) {
     writer.begin_part(InodePartKind::directory, directory_bytes(*inode.directory));
     writer.put(inode.directory->parent);
@@ -119,6 +144,15 @@ void encode_inode(const Inode& inode, std::byte* out) {
       writer.put(OpenHostRecord{
           .session = host.session, .host = host.host, .writes = host.writes ? 1u : 0u});
   }
+  if (inode.xattrs != nullptr) {
+    writer.begin_part(InodePartKind::xattrs, xattrs_bytes(*inode.xattrs));
+    for (const auto& [name, value] : inode.xattrs->values()) {
+      writer.put(XattrRecord{.name_bytes = static_cast<std::uint32_t>(name.size()),
+                             .value_bytes = static_cast<std::uint32_t>(value.size())});
+      writer.put(name);
+      writer.put(value);
+    }
+  }
 }
 
 bool decode_inode(std::span<const std::byte> record, Inode& inode) {
@@ -134,8 +168,11 @@ bool decode_inode(std::span<const std::byte> record, Inode& inode) {
   inode.uid = head->uid;
   inode.gid = head->gid;
   inode.links = head->links;
+  inode.pages = head->pages;
+  inode.flags = head->flags;
   inode.target.reset();
   inode.open.reset();
+  inode.xattrs.reset();
   auto rest = record.subspan(sizeof(InodeRecord));
   while (!rest.empty()) {
     const auto part = wire::parse<InodePart>(rest);

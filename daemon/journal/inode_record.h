@@ -24,13 +24,16 @@ struct InodeRecord {
   std::uint32_t uid;
   std::uint32_t gid;
   std::uint32_t links;
+  std::uint32_t pages;
+  std::uint32_t flags;
 };
-static_assert(wire::Struct<InodeRecord> && sizeof(InodeRecord) == 64);
+static_assert(wire::Struct<InodeRecord> && sizeof(InodeRecord) == 72);
 
 enum class InodePartKind : std::uint16_t {
   directory = 1,   // u64 parent, name
   target = 2,      // of a symlink
   open_hosts = 3,  // u64 reserved_end, then an OpenHostRecord each
+  xattrs = 4,      // an XattrRecord each
 };
 
 struct InodePart {
@@ -47,6 +50,13 @@ struct OpenHostRecord {
   std::uint32_t writes;  // 1: an open of it may write
 };
 static_assert(wire::Struct<OpenHostRecord> && sizeof(OpenHostRecord) == 16);
+
+// An extended attribute; its name and its value follow.
+struct XattrRecord {
+  std::uint32_t name_bytes;
+  std::uint32_t value_bytes;
+};
+static_assert(wire::Struct<XattrRecord> && sizeof(XattrRecord) == 8);
 
 std::size_t inode_record_bytes(const Inode& inode);
 // Writes inode_record_bytes(inode) bytes.

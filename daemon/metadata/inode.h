@@ -13,6 +13,7 @@
 
 #include "common/wire.h"
 #include "daemon/loop/async_mutex.h"
+#include "daemon/metadata/xattrs.h"
 
 namespace benchfs {
 
@@ -70,6 +71,13 @@ struct OpenState {
   bool written() const {
     return std::ranges::any_of(hosts, [](const OpenHost& host) { return host.writes; });
   }
+  bool has(std::uint32_t leader) const {
+    return std::ranges::find(hosts, leader, &OpenHost::host) != hosts.end();
+  }
+};
+
+enum InodeFlag : std::uint32_t {
+  unnamed = 1,  // made without a name (O_TMPFILE), and may be given its first one
 };
 
 struct Inode {
@@ -86,10 +94,18 @@ struct Inode {
   std::unique_ptr<Directory> directory;  // S_IFDIR
   std::unique_ptr<std::string> target;   // S_IFLNK
   std::unique_ptr<OpenState> open;
+  std::unique_ptr<Xattrs> xattrs;  // null: none
+  // 4 KiB pages that its chunks take, if that is not what the size says.
+  static constexpr std::uint32_t pages_dense = UINT32_MAX;
+  static constexpr std::uint32_t pages_unknown = UINT32_MAX - 1;
+  std::uint32_t pages = pages_dense;
+  std::uint32_t flags = 0;  // InodeFlag
 
   std::uint32_t type() const { return mode & S_IFMT; }
   bool is_directory() const { return directory != nullptr; }
   bool is_symlink() const { return target != nullptr; }
+  // Not one that has lost its last name: it is being removed.
+  bool may_be_named() const { return links != 0 || (flags & InodeFlag::unnamed) != 0; }
 };
 
 wire::Attributes attributes_of(const Inode& inode);

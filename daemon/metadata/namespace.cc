@@ -81,7 +81,15 @@ wire::Attributes attributes_of(const Inode& inode) {
     attributes.size = inode.target->size();
   }
   attributes.blocks = wire::blocks_of(attributes.mode, attributes.size);
+  constexpr std::uint64_t blocks_per_page = 8;
+  if (inode.pages < Inode::pages_unknown) attributes.blocks = inode.pages * blocks_per_page;
   return attributes;
+}
+
+std::uint32_t privileges(const Inode& inode) {
+  if (inode.is_directory()) return 0;
+  const std::uint32_t lost = S_ISUID | ((inode.mode & S_IXGRP) != 0 ? S_ISGID : 0);
+  return inode.mode & lost;
 }
 
 bool permits(const Inode& inode, std::uint32_t uid, int want) {
@@ -121,6 +129,15 @@ Inode* Namespace::change_opens(std::uint64_t number) {
   Inode* const inode = touch(number);
   if (inode != nullptr && journal_ != nullptr) changed_.push_back(number);
   return inode;
+}
+
+void Namespace::note_access(const Inode& inode) {
+  constexpr std::int64_t day_ns = 86'400'000'000'000;
+  const std::int64_t now = sys::now_ns(CLOCK_REALTIME);
+  if (inode.accessed > inode.modified && inode.accessed > inode.changed &&
+      now - inode.accessed < day_ns)
+    return;
+  change(inode.number)->accessed = now;
 }
 
 void Namespace::show_in(HostView& view, std::uint32_t host) {
@@ -175,7 +192,8 @@ void Namespace::log_entry(const Inode& directory, std::string_view name, Entry e
   journal_->append(RecordType::entry, record, wire::bytes_of(name));
 }
 
-// Not what other hosts may be writing, nor what is being truncated or recalled.
+// Not what other hosts may be writing, nor what is being truncated or recalled; nor what has holes,
+// for the blocks it takes have no place there.
 void Namespace::show(const Inode& inode) {
   if (view_ == nullptr) return;
   const OpenState* const open = inode.open.get();
@@ -185,8 +203,13 @@ void Namespace::show(const Inode& inode) {
       leases_.recalling(wire::lease_key(inode.number)))
     return view_->forget(inode.number);
   if (locks_.locked(inode.number, {})) return view_->forget(inode.number);
+  if (inode.pages != Inode::pages_dense) return view_->forget(inode.number);
   ViewInode shown = view_inode(inode);
-  shown.open_here = written ? 1 : 0;
+  if (written) {
+    shown.open_here = OpenHere::written_here;
+  } else if (open != nullptr && open->has(host_)) {
+    shown.open_here = OpenHere::read_here;
+  }
   view_->publish(shown);
 }
 
@@ -249,6 +272,7 @@ void Namespace::lease(std::uint32_t host, const std::vector<Passed>& passed, std
     }
     const OpenState* const open = inode->open.get();
     if (open != nullptr && (open->written() || open->mutex.locked())) continue;
+    if (inode->pages != Inode::pages_dense) continue;  // as in show()
     if (locks_.locked(one.inode, {})) continue;
     if (!leases_.give(wire::lease_key(one.inode), host)) continue;
     const ViewInode shown = view_inode(*inode);
@@ -451,6 +475,14 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
         return WalkedAway{{here->number, consumed, wire::RedirectKind::above}, {}};
       if (waits(here->number, {})) return WalkedOntoLock{here->number, {}};  // it may be moving
       const std::uint64_t parent = here->directory->parent;
+      if (last && to_name) {  // no name: all that is to be known of it
+        walked = Walked{};
+        walked.found = true;
+        walked.entry = {parent, S_IFDIR};
+        walked.wants_directory = true;
+        walked.ended_in_dots = true;
+        return walked;
+      }
       if (home_rank(parent) != rank_)
         return WalkedAway{{parent, consumed, wire::RedirectKind::moved}, {}};
       here = find(parent);
@@ -487,6 +519,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
       if (!at_home) return WalkedOntoForeignLink{here->number, found->inode, consumed};
       const Inode* const link = find(found->inode);
       if (link == nullptr) return Error(ENOENT);
+      note_access(*link);
       return WalkedAway{{here->number, consumed, wire::RedirectKind::symlink}, *link->target};
     }
     if (!last && found->type != S_IFDIR) return Error(ENOTDIR);

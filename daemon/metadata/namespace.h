@@ -82,6 +82,9 @@ class Namespace {
   Inode* change_opens(std::uint64_t number);
   // The same for what is not logged: how often it is open, who may trust its own size.
   Inode* touch(std::uint64_t number);
+  // A listing, or a link's target read: takes the access down as relatime does, if the last one is
+  // not after the last change, or a day old.
+  void note_access(const Inode& inode);
   // ENOSPC above metadata.max_inodes. Of a new number, one link, all times now.
   Result<Inode*> make(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid);
   Result<Inode*> make_directory(std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
@@ -170,6 +173,10 @@ class Namespace {
   std::uint64_t logged_counter_ = 1;    // inodes from this one on were never logged
   absl::flat_hash_map<std::uint64_t, std::uint64_t> uncut_;
 };
+
+// What a write, a truncation and a change of owner take away: the set-user-ID bit, and the
+// set-group-ID bit of what the group may execute. Directories keep theirs.
+std::uint32_t privileges(const Inode& inode);
 
 // Owner's bits, as every inode of an instance belongs to one user. `want`: R_OK, W_OK, X_OK.
 bool permits(const Inode& inode, std::uint32_t uid, int want);

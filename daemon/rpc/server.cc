@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/sys.h"
+#include "daemon/rpc/bulk.h"
 
 namespace benchfs {
 namespace {
@@ -149,7 +150,7 @@ Task<int> Server::serve_peer(PeerCall call) {
   ++answering;
   const auto envelope = wire::parse<wire::Envelope>(call.body());
   Answer answer{Error(EBADMSG)};
-  std::vector<std::byte> outgoing;  // bulk of a read
+  std::vector<std::byte> outgoing;  // bulk of the answer
   std::size_t outgoing_bytes = 0;
   if (envelope.ok() && envelope->length == call.body().size() - sizeof(wire::Envelope) &&
       envelope->length <= wire::body_bytes_max && call.source() < topology.size) {
@@ -166,18 +167,22 @@ Task<int> Server::serve_peer(PeerCall call) {
     const bool leases = (envelope->flags & wire::Flag::leases) != 0 && caller.host == caller.rank &&
                         caller.host != topology.host();
     if (leases) caller.passed = &passed;
-    if (op == wire::Op::read_chunk) {
-      const auto request = wire::parse<wire::ReadChunk>(body);
-      if (request.ok() && request->bytes <= pool_buffer_bytes) outgoing.resize(request->bytes);
+    const auto bulk = bulk_of(op, body);
+    if (bulk.ok() && !bulk->sent) {
+      outgoing.resize(bulk->bytes);
       caller.bulk = outgoing;
     }
     const bool changes_chunks = op == wire::Op::write_chunk || op == wire::Op::cut_chunks;
     if (changes_chunks) co_await chunk_order_.begin(loop, call.source(), call.connection());
-    answer = co_await dispatch(op, caller, body);
+    if (bulk.ok()) {
+      answer = co_await dispatch(op, caller, body);
+    } else {
+      answer = Answer(bulk.error());
+    }
     if (changes_chunks) chunk_order_.end(call.source());
-    if (op == wire::Op::read_chunk && answer.error == 0) {
+    if (answer.error == 0 && (answer.flags & wire::Flag::redirected) == 0 && !outgoing.empty()) {
       const auto read = wire::parse<wire::ChunkReply>(answer.body);
-      if (read.ok()) outgoing_bytes = static_cast<std::size_t>(read->bytes);
+      if (read.ok()) outgoing_bytes = std::min<std::size_t>(read->bytes, outgoing.size());
     }
     if (leases) add_leases(caller.host, passed, answer);
   }

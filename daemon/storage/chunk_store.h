@@ -39,6 +39,8 @@ class ChunkStore {
   virtual Task<Status> cut(std::uint64_t inode, std::uint64_t size, std::uint64_t known) = 0;
   // On the device when done.
   virtual Task<Status> sync(std::uint64_t inode, std::uint64_t size) = 0;
+  // 512-byte blocks that the chunks below `size` take here.
+  virtual std::uint64_t blocks(std::uint64_t inode, std::uint64_t size) const = 0;
   virtual Result<Space> space() = 0;
 };
 

@@ -167,6 +167,18 @@ Task<Status> UringChunkStore::sync(std::uint64_t inode, std::uint64_t size) {
   co_return Done{};
 }
 
+std::uint64_t UringChunkStore::blocks(std::uint64_t inode, std::uint64_t size) const {
+  const std::uint64_t last = size / layout_.chunk_bytes + (size % layout_.chunk_bytes != 0 ? 1 : 0);
+  std::uint64_t sum = 0;
+  for (const std::uint64_t index : chunks_between(inode, 0, last)) {
+    struct stat chunk {};
+    const std::string name = chunk_name({inode, index});
+    if (::fstatat(directory_.get(), name.c_str(), &chunk, 0) == 0)
+      sum += static_cast<std::uint64_t>(chunk.st_blocks);
+  }
+  return sum;
+}
+
 Result<Space> UringChunkStore::space() {
   struct statvfs info {};
   if (::fstatvfs(directory_.get(), &info) != 0) return Error::last();

@@ -35,6 +35,7 @@ class UringChunkStore final : public ChunkStore {
                                   std::span<const std::byte> data) override;
   Task<Status> cut(std::uint64_t inode, std::uint64_t size, std::uint64_t known) override;
   Task<Status> sync(std::uint64_t inode, std::uint64_t size) override;
+  std::uint64_t blocks(std::uint64_t inode, std::uint64_t size) const override;
   Result<Space> space() override;
 
  private:

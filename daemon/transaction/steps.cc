@@ -24,7 +24,7 @@ int entry_error(const Server& server, const Step& step, std::uint32_t uid, Entry
 int links_error(const Inode* inode, std::int32_t links) {
   if (inode == nullptr) return ENOENT;
   if (inode->is_directory()) return EPERM;
-  if (links > 0 && inode->links == 0) return ENOENT;  // its last name is gone
+  if (links > 0 && !inode->may_be_named()) return ENOENT;
   return 0;
 }
 
@@ -141,6 +141,7 @@ void apply(Server& server, std::span<const Step> steps, std::int64_t time) {
     } else {
       inode->links = static_cast<std::uint32_t>(
           std::max<std::int64_t>(std::int64_t{inode->links} + step.links, 0));
+      if (step.links > 0) inode->flags &= ~std::uint32_t{InodeFlag::unnamed};
       remove_if_unused(server, *inode);
     }
   }

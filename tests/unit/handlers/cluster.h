@@ -272,7 +272,7 @@ class Cluster {
       EXPECT_EQ(std::tie(shown.accessed, shown.modified, shown.changed),
                 std::tie(known.accessed, known.modified, known.changed));
       const bool written = inode->open != nullptr && inode->open->written();
-      EXPECT_EQ(shown.open_here != 0, written);
+      EXPECT_EQ(shown.open_here == OpenHere::written_here, written);
       if (written) {
         EXPECT_EQ(inode->open->exact_host, home.topology.host());
       }

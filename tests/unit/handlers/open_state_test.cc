@@ -124,8 +124,10 @@ TEST_F(OpenStates, AReleaseThatIsRepeatedClosesNothingElse) {
                               .tenure = first->tenure,
                               .end = 0,
                               .modified = 0,
+                              .accessed = 0,
                               .opens = 1,
-                              .undone = 0};
+                              .undone = 0,
+                              .flags = 0};
   auto& node = cluster_.node(1);
   const auto closed = cluster_.run(node.server->ask(0, release), node.loop);
   ASSERT_TRUE(closed.ok());

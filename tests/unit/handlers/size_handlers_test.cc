@@ -148,8 +148,10 @@ TEST_F(Sizes, AReleaseThatComesAfterATruncationBringsNoOldSize) {
                            .tenure = on_a.tenure,
                            .end = 10,
                            .modified = 0,
+                           .accessed = 0,
                            .opens = 1,
-                           .undone = 0};
+                           .undone = 0,
+                           .flags = 0};
   ASSERT_EQ(truncate("f", 0), 0);
   auto& node = cluster_.node(0);
   ASSERT_TRUE(cluster_.run(node.server->ask(0, late), node.loop).ok());

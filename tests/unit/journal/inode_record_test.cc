@@ -68,6 +68,26 @@ TEST(InodeRecord, OfASymlinkBringsBackItsTarget) {
   EXPECT_EQ(back.open, nullptr);
 }
 
+TEST(InodeRecord, BringsBackExtendedAttributesAndWhatIsKnownOfTheChunks) {
+  Inode file = some(S_IFREG | 0600);
+  file.pages = 17;
+  file.flags = InodeFlag::unnamed;
+  file.xattrs = std::make_unique<Xattrs>();
+  const std::string value("\0\xff binary", 9);
+  ASSERT_TRUE(file.xattrs->set("user.a", value, 0).ok());
+  ASSERT_TRUE(file.xattrs->set("user.empty", "", 0).ok());
+  ASSERT_TRUE(file.xattrs->set("user.large", std::string(65536, 'x'), 0).ok());
+  Inode back = some(S_IFREG);
+  back.xattrs = std::make_unique<Xattrs>();
+  ASSERT_TRUE(back.xattrs->set("user.old", "x", 0).ok());
+  ASSERT_TRUE(decode_inode(encoded(file), back));
+  EXPECT_EQ(encoded(back), encoded(file));
+  EXPECT_EQ(back.pages, 17u);
+  EXPECT_TRUE(back.flags == InodeFlag::unnamed);
+  EXPECT_EQ(*back.xattrs->find("user.a"), value);
+  EXPECT_EQ(back.xattrs->find("user.old"), nullptr);
+}
+
 TEST(InodeRecord, ThatIsCutShortOrOfTheWrongKindIsRefused) {
   Inode directory = some(S_IFDIR | 0755);
   directory.directory = std::make_unique<Directory>();
