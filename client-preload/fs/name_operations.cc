@@ -35,6 +35,7 @@ bool is_start(const Path& path) { return path.text.find_first_not_of('/') == std
 
 Status HostFileSystem::make_directory(const Path& path, mode_t mode) {
   TRY_OK(core_.ready());
+  if (core_.read_only()) return refused_new(path);
   wire::MakeDirectory message{};
   message.mode = mode & 01777 & ~static_cast<std::uint32_t>(core_.creation_mask.get());
   message.gid = static_cast<std::uint32_t>(sys::call(SYS_getegid));
@@ -44,41 +45,31 @@ Status HostFileSystem::make_directory(const Path& path, mode_t mode) {
 }
 
 Status HostFileSystem::remove_directory(const Path& path) {
-  TRY_OK(core_.ready());
+  TRY_OK(core_.ready_to_change());
   PathWalk walk(core_, path);
-  const auto done = walk.run(wire::RemoveDirectory{}, 0);
-  if (done.ok()) return Done{};
-  // Another rank sees of a path that ends in ".." only the directory it leads to.
-  const std::string_view text = path.text;
-  const std::string_view last = text.substr(0, text.find_last_not_of('/') + 1);
-  const bool is_above = last == ".." || last.ends_with("/..");
-  return is_above && done.error().code() == EBUSY ? Error(ENOTEMPTY) : done.error();
+  TRY([[maybe_unused]] const auto done, walk.run(wire::RemoveDirectory{}, 0));
+  return Done{};
 }
 
 Status HostFileSystem::unlink(const Path& path) {
-  TRY_OK(core_.ready());
+  TRY_OK(core_.ready_to_change());
   PathWalk walk(core_, path);
   TRY([[maybe_unused]] const auto done, walk.run(wire::Unlink{}, 0));
   return Done{};
 }
 
 Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) {
-  TRY_OK(core_.ready());
-  // Both directories are looked up before "." and ".." are refused.
-  const auto name_of = [&](const Path& path) -> Result<Name> {
-    if (is_start(path)) return Error(EBUSY);
-    return resolve(core_, path);
-  };
-  const auto is_refused = [](const Result<Name>& name) {
-    return !name.ok() && name.error().code() == EBUSY;
-  };
-  const auto from_name = name_of(from);
-  if (!from_name.ok() && !is_refused(from_name)) return from_name.error();
-  const auto to_name = name_of(to);
-  if (!to_name.ok() && !is_refused(to_name)) return to_name.error();
-  TRY(const Name source, from_name);
-  if (is_refused(to_name) && (flags & RENAME_NOREPLACE) != 0) return Error(EEXIST);
-  TRY(const Name target, to_name);
+  TRY_OK(core_.ready_to_change());
+  // As the kernel does: both parents, then "." and "..", which are no names to rename.
+  const bool exclusive = (flags & RENAME_NOREPLACE) != 0;
+  const auto from_name = is_start(from) ? Result<Name>(Error(EBUSY)) : resolve(core_, from);
+  if (!from_name.ok() && from_name.error() != Error(EBUSY)) return from_name.error();
+  const auto to_name = is_start(to) ? Result<Name>(Error(EBUSY)) : resolve(core_, to);
+  if (!to_name.ok() && to_name.error() != Error(EBUSY)) return to_name.error();
+  if (!from_name.ok()) return Error(EBUSY);
+  if (!to_name.ok()) return Error(exclusive ? EEXIST : EBUSY);
+  const Name& source = *from_name;
+  const Name& target = *to_name;
   const wire::Rename message{.from_directory = source.directory,
                              .to_directory = target.directory,
                              .from_bytes = static_cast<std::uint32_t>(source.text.size()),
@@ -99,6 +90,7 @@ Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) 
 
 Status HostFileSystem::link(const Path& from, const Path& to, bool follow) {
   TRY(const struct stat source, stat(from, follow));
+  if (core_.read_only()) return refused_new(to);
   const wire::Link message{
       .where = {}, .inode = source.st_ino, .type = source.st_mode & S_IFMT, .reserved = 0};
   PathWalk walk(core_, to);
@@ -110,6 +102,7 @@ Status HostFileSystem::symlink(std::string_view target, const Path& path) {
   if (target.empty()) return Error(ENOENT);
   if (target.size() > wire::path_bytes_max) return Error(ENAMETOOLONG);
   TRY_OK(core_.ready());
+  if (core_.read_only()) return refused_new(path);
   wire::Symlink message{};
   message.target_bytes = static_cast<std::uint32_t>(target.size());
   message.gid = static_cast<std::uint32_t>(sys::call(SYS_getegid));

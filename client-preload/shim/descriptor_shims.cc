@@ -70,6 +70,8 @@ int duplicate_onto(int from, int to, Libc libc) {
 }
 
 Result<int> control_file(File& file, int fd, int command, long argument) {
+  const bool for_all = command == F_GETFD || command == F_SETFD || command == F_GETFL;
+  if (!for_all && (file.flags() & O_PATH) != 0) return Error(EBADF);
   switch (command) {
     case F_GETFL:
       return file.flags();
@@ -105,6 +107,7 @@ Result<int> control_file(File& file, int fd, int command, long argument) {
 }
 
 Result<int> control_device(File& file, int fd, unsigned long request, void* argument) {
+  if ((file.flags() & O_PATH) != 0) return Error(EBADF);
   switch (request) {
     case FIOCLEX:
     case FIONCLEX: {

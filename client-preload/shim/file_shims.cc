@@ -71,13 +71,23 @@ class Pieces {
   std::vector<Span> many_;
 };
 
+// How a file was opened comes before what is asked of it.
+bool opened_for(const File& file, int unwanted) {
+  const int flags = file.flags();
+  return (flags & O_PATH) == 0 && (flags & O_ACCMODE) != unwanted;
+}
+
 Result<std::size_t> read_vector(File& file, const iovec* vector, int count, const off_t* offset) {
+  if (offset != nullptr && *offset < 0) return Error(EINVAL);
+  if (!opened_for(file, O_WRONLY)) return Error(EBADF);
   Pieces<std::span<std::byte>> pieces;
   TRY(const auto spans, pieces.from(vector, count));
   return file.read_pieces(spans, offset);
 }
 
 Result<std::size_t> write_vector(File& file, const iovec* vector, int count, const off_t* offset) {
+  if (offset != nullptr && *offset < 0) return Error(EINVAL);
+  if (!opened_for(file, O_RDONLY)) return Error(EBADF);
   Pieces<std::span<const std::byte>> pieces;
   TRY(const auto spans, pieces.from(vector, count));
   return file.write_pieces(spans, offset);
@@ -110,6 +120,7 @@ Status set_size(File& file, off_t size) {
 }
 
 Status allocate(File& file, int mode, off_t offset, off_t length) {
+  if ((file.flags() & O_PATH) != 0) return Error(EBADF);
   if (offset < 0 || length <= 0) return Error(EINVAL);
   if (offset > std::numeric_limits<off_t>::max() - length) return Error(EFBIG);
   return file.allocate(mode, offset, length);
@@ -325,12 +336,10 @@ int ftruncate(int fd, off_t size) {
 int ftruncate64(int, off64_t) BENCHFS_ALIAS(ftruncate);
 
 int truncate(const char* name, off_t size) {
+  if (size < 0) return LIBC(truncate)(name, size);  // EINVAL, before the name is looked at
   return route(
       AT_FDCWD, name, Links::follow,
-      [&](FileSystem& fs, const Path& path) -> Status {
-        if (size < 0) return Error(EINVAL);
-        return fs.truncate(path, size);
-      },
+      [&](FileSystem& fs, const Path& path) { return fs.truncate(path, size); },
       [&](int, const char* elsewhere) { return LIBC(truncate)(elsewhere, size); });
 }
 int truncate64(const char*, off64_t) BENCHFS_ALIAS(truncate);

@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <climits>
+#include <cstddef>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -42,40 +45,86 @@ int fail(int error) {
   return -1;
 }
 
-bool is_there(int dirfd, const std::string& name, int flags) {
-  struct stat status {};
-  return ::fstatat(dirfd, name.c_str(), &status, flags) == 0;
+std::string without_slashes(std::string text) {
+  const std::size_t end = text.find_last_not_of('/');
+  if (end != std::string::npos) text.erase(end + 1);
+  return text;
 }
 
-// The directory that the last component of a name is in; false, with errno: there is none.
-bool has_parent(int dirfd, std::string_view name) {
-  if (name.empty()) {
-    errno = ENOENT;
-    return false;
+// One of two names, of which one lies in the mount and one outside: before that is said, the kernel
+// looks the names up.
+class Side {
+ public:
+  Side(FileSystem& fs, std::optional<Path> path, int dirfd, const char* name)
+      : fs_(fs), path_(std::move(path)), dirfd_(dirfd), name_(name) {}
+
+  int error(int flags) const { return look(name_, path_ ? path_->text : std::string(), flags); }
+  int error_of_parent() const {
+    return look(parent(name_).c_str(), path_ ? parent(path_->text) : std::string(), 0);
   }
-  std::size_t end = name.find_last_not_of('/');
-  if (end == std::string_view::npos) return true;  // the root
-  end = name.find_last_of('/', end);
-  return is_there(dirfd, end == std::string_view::npos ? "." : std::string(name.substr(0, end + 1)),
-                  0);
+  // As what is to be made: EEXIST, or why it cannot be, or 0.
+  int error_as_new() const {
+    const std::string bare = without_slashes(name_);
+    const int there = look(bare.c_str(), path_ ? without_slashes(path_->text) : std::string(),
+                           AT_SYMLINK_NOFOLLOW);
+    if (there == 0) return EEXIST;
+    if (there != ENOENT || bare != name_) return there;
+    return error_of_parent();
+  }
+
+ private:
+  static std::string parent(std::string name) {
+    name = without_slashes(std::move(name));
+    const std::size_t slash = name.rfind('/');
+    return slash == std::string::npos ? "." : name.substr(0, slash + 1) + ".";
+  }
+  int look(const char* name, std::string text, int flags) const {
+    struct stat status {};
+    if (!path_) return LIBC(fstatat)(dirfd_, name, &status, flags) == 0 ? 0 : errno;
+    const auto found = fs_.stat(Path{.inode = path_->inode, .text = std::move(text)},
+                                (flags & AT_SYMLINK_NOFOLLOW) == 0);
+    return found.ok() || found.error().code() == left_mount ? 0 : found.error().code();
+  }
+
+  FileSystem& fs_;
+  std::optional<Path> path_;  // none: outside
+  int dirfd_;
+  const char* name_;
+};
+
+int error_of_rename(const Side& from, const Side& to) {
+  if (const int error = from.error_of_parent()) return error;
+  if (const int error = to.error_of_parent()) return error;
+  return EXDEV;
+}
+
+int error_of_link(const Side& from, const Side& to, int from_flags) {
+  if (const int error = from.error(from_flags)) return error;
+  if (const int error = to.error_as_new()) return error;
+  return EXDEV;
 }
 
 // Two names. One in the mount and one outside, or two that leave it, are on different filesystems
-// as far as we can tell; mv(1) copies then. Linux looks both names up before it says so: `missing`
-// returns whether that failed, with errno.
-template <class Missing, class Ours, class Libc>
-int route_both(int from_dirfd, const char* from, int to_dirfd, const char* to, Missing missing,
-               Ours ours, Libc libc) {
+// as far as we can tell; mv(1) copies then. `apart(from, to)`: what is said in the first case.
+template <class Ours, class Apart, class Libc>
+int route_both(int from_dirfd, const char* from, int from_flags, int to_dirfd, const char* to,
+               Ours ours, Apart apart, Libc libc) {
   if (FileSystem* fs = active()) {
-    const auto source = locate(*fs, from_dirfd, from, Links::keep);
+    const auto source = locate_at(*fs, from_dirfd, from, from_flags);
     const auto target = locate(*fs, to_dirfd, to, Links::keep);
+    for (const char* const name : {from, to})
+      if (name != nullptr && ::strnlen(name, PATH_MAX) == PATH_MAX && (source || target))
+        return fail(ENAMETOOLONG);
+    if (source && to == nullptr) return fail(EFAULT);
     if (source && target) {
       const Status status = ours(*fs, *source, *target);
       return !status.ok() && status.error().code() == left_mount ? fail(EXDEV) : to_c(status);
     }
-    // A null name is libc's to complain about.
-    if ((source || target) && from != nullptr && to != nullptr)
-      return missing() ? -1 : fail(EXDEV);
+    // A null or empty name is libc's to complain about.
+    const bool names = from != nullptr && to != nullptr && *to != '\0' &&
+                       (*from != '\0' || means_descriptor(from, from_flags));
+    if ((source || target) && names)
+      return fail(apart(Side(*fs, source, from_dirfd, from), Side(*fs, target, to_dirfd, to)));
   }
   return libc();
 }
@@ -84,49 +133,42 @@ template <class Libc>
 int rename_at(int from_dirfd, const char* from, int to_dirfd, const char* to, unsigned flags,
               Libc libc) {
   return route_both(
-      from_dirfd, from, to_dirfd, to,
-      [&] { return !has_parent(from_dirfd, from) || !has_parent(to_dirfd, to); },
+      from_dirfd, from, AT_SYMLINK_NOFOLLOW, to_dirfd, to,
       [&](FileSystem& fs, const Path& source, const Path& target) {
         return fs.rename(source, target, flags);
       },
-      libc);
+      error_of_rename, libc);
 }
 
 template <class Libc>
 int link_at(int from_dirfd, const char* from, int to_dirfd, const char* to, int flags, Libc libc) {
-  if (means_descriptor(from, flags)) {
-    if (const auto source = file(from_dirfd)) {
-      FileSystem& fs = *active();
-      const auto target = locate(fs, to_dirfd, to, Links::keep);
-      if (!target) return fail(EXDEV);
-      return to_c(fs.link(Path{.inode = source->inode(), .text = {}}, *target, false));
-    }
-    return libc();
-  }
+  const int from_flags =
+      (flags & AT_EMPTY_PATH) | ((flags & AT_SYMLINK_FOLLOW) != 0 ? 0 : AT_SYMLINK_NOFOLLOW);
   return route_both(
-      from_dirfd, from, to_dirfd, to,
-      [&] {
-        const bool follow = (flags & AT_SYMLINK_FOLLOW) != 0;
-        if (!is_there(from_dirfd, from, follow ? 0 : AT_SYMLINK_NOFOLLOW)) return true;
-        if (!has_parent(to_dirfd, to)) return true;
-        if (!is_there(to_dirfd, to, AT_SYMLINK_NOFOLLOW)) return false;
-        errno = EEXIST;
-        return true;
-      },
+      from_dirfd, from, from_flags, to_dirfd, to,
       [&](FileSystem& fs, const Path& source, const Path& target) -> Status {
         if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) != 0) return Error(EINVAL);
         return fs.link(source, target, (flags & AT_SYMLINK_FOLLOW) != 0);
       },
+      [&](const Side& source, const Side& target) {
+        return error_of_link(source, target, from_flags);
+      },
       libc);
 }
 
+// An empty name: the symbolic link that was opened with O_PATH.
 template <class Libc>
 ssize_t read_link(int dirfd, const char* name, char* out, std::size_t capacity, Libc libc) {
-  return route(
-      dirfd, name, Links::keep,
+  const bool opened = name != nullptr && *name == '\0' && dirfd != AT_FDCWD;
+  return route_at(
+      dirfd, name, AT_SYMLINK_NOFOLLOW | (opened ? AT_EMPTY_PATH : 0),
       [&](FileSystem& fs, const Path& path) -> Result<std::size_t> {
         if (capacity == 0 || capacity > static_cast<std::size_t>(INT_MAX)) return Error(EINVAL);
-        TRY(const std::string target, fs.read_link(path));
+        const auto read = fs.read_link(path);
+        if (!read.ok())
+          return opened && read.error() == Error(EINVAL) ? Error(ENOENT) : read.error();
+        const std::string& target = *read;
+        if (out == nullptr) return Error(EFAULT);
         const std::size_t size = std::min(target.size(), capacity);
         std::memcpy(out, target.data(), size);
         return size;
@@ -157,11 +199,24 @@ int make_node(int dirfd, const char* name, mode_t mode, Libc libc) {
       dirfd, name, Links::keep,
       [&](FileSystem& fs, const Path& path) -> Status {
         if ((mode & S_IFMT) != 0 && !S_ISREG(mode)) return Error(EPERM);
+        if (path.text.ends_with('/')) {  // open(2) would say otherwise
+          const Path bare{.inode = path.inode, .text = without_slashes(path.text)};
+          TRY([[maybe_unused]] const auto there, fs.stat(bare, false));
+          return Error(EEXIST);
+        }
         TRY(const int fd, fs.open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode & 07777));
         close_descriptor(fd);
         return Done{};
       },
       libc);
+}
+
+// The path of a Unix socket's address; empty: none.
+std::string socket_path(const sockaddr* address, socklen_t length) {
+  constexpr std::size_t head = offsetof(sockaddr_un, sun_path);
+  if (address == nullptr || length <= head || address->sa_family != AF_UNIX) return {};
+  const char* const path = reinterpret_cast<const char*>(address) + head;
+  return {path, ::strnlen(path, std::min<std::size_t>(length, sizeof(sockaddr_un)) - head)};
 }
 
 }  // namespace
@@ -234,6 +289,7 @@ int symlinkat(const char* target, int dirfd, const char* name) {
   return route(
       dirfd, name, Links::keep,
       [&](FileSystem& fs, const Path& path) -> Status {
+        if (target == nullptr) return Error(EFAULT);
         const std::size_t length = std::strlen(target);
         if (length == 0) return Error(ENOENT);
         if (length >= PATH_MAX) return Error(ENAMETOOLONG);
@@ -305,6 +361,27 @@ int mkfifoat(int dirfd, const char* name, mode_t mode) {
 }
 
 int mkfifo(const char* name, mode_t mode) { return mkfifoat(AT_FDCWD, name, mode); }
+
+// A socket's name is a kernel's inode.
+int bind(int socket, const sockaddr* address, socklen_t length) {
+  const std::string name = socket_path(address, length);
+  if (name.empty()) return LIBC(bind)(socket, address, length);
+  return route(
+      AT_FDCWD, name.c_str(), Links::keep,
+      [&](FileSystem& fs, const Path& path) -> Status {
+        const auto there = fs.stat(path, false);
+        if (there.ok()) return Error(EADDRINUSE);
+        return there.error() == Error(ENOENT) ? Error(EPERM) : there.error();
+      },
+      [&](int, const char* elsewhere) {
+        if (elsewhere == name) return LIBC(bind)(socket, address, length);
+        sockaddr_un outside{};
+        outside.sun_family = AF_UNIX;
+        if (std::strlen(elsewhere) >= sizeof outside.sun_path) return fail(ENAMETOOLONG);
+        std::strcpy(outside.sun_path, elsewhere);
+        return LIBC(bind)(socket, reinterpret_cast<const sockaddr*>(&outside), sizeof outside);
+      });
+}
 
 // As libc makes it, out of inode, device and project.
 key_t ftok(const char* name, int project) {

@@ -23,10 +23,11 @@ Task<Answer> handle_unlink(Server& server, const Caller& caller, wire::Unlink re
     const Walked walked = std::get<Walked>(arrival);
     if (walked.directory == nullptr) co_return Answer(Error(EISDIR));
     if (!walked.found) co_return Answer(Error(ENOENT));
-    if (walked.entry.type == S_IFDIR) co_return Answer(Error(EISDIR));
-    if (walked.wants_directory) co_return Answer(Error(ENOTDIR));
+    const bool is_directory = walked.entry.type == S_IFDIR;
+    if (walked.wants_directory) co_return Answer(Error(is_directory ? EISDIR : ENOTDIR));
     const Status allowed = may_remove(walked, caller);
     if (!allowed.ok()) co_return Answer(allowed.error());
+    if (is_directory) co_return Answer(Error(EISDIR));
     if (walked.inode != nullptr) {
       server.names.remove(*walked.directory, walked.name);
       Inode& inode = server.names.change(*walked.inode);
@@ -62,9 +63,9 @@ Task<Answer> handle_remove_directory(Server& server, const Caller& caller,
       co_return Answer(Error(!walked.ended_in_dots ? EBUSY : dot ? EINVAL : ENOTEMPTY));
     }
     if (!walked.found) co_return Answer(Error(ENOENT));
-    if (walked.entry.type != S_IFDIR) co_return Answer(Error(ENOTDIR));
     const Status allowed = may_remove(walked, caller);
     if (!allowed.ok()) co_return Answer(allowed.error());
+    if (walked.entry.type != S_IFDIR) co_return Answer(Error(ENOTDIR));
     Transaction change;
     change.kind = wire::TransactionKind::remove_directory;
     change.uid = caller.uid;
