@@ -8,7 +8,7 @@ build=(g++ cmake ninja-build ccache pkg-config make git
        libsodium-dev libpmix-dev libopenmpi-dev libslurm-dev libgtest-dev libgmock-dev)
 run=(openmpi-bin ucx-utils)
 tests=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge fio mandoc iproute2 util-linux
-       procps python3 file attr strace bc hostname)
+       procps python3 file attr rsync strace bc hostname)
 
 missing=()
 for package in "${build[@]}" "${run[@]}" "${tests[@]}"; do
