@@ -25,7 +25,7 @@ enum class SlotState : std::uint32_t { free, filling, posted, answered };
 struct alignas(64) Slot {
   std::atomic<SlotState> state;
   std::atomic<std::uint32_t> sleeper;  // 1: the client waits in futex(state)
-  std::uint32_t reserved[6];
+  std::uint32_t reserved[4];
   wire::Envelope envelope;
   // The request's body, and behind it, at reply_offset(), the answer's envelope and body: until the
   // state says `answered` the request is there for another server to answer.

@@ -92,7 +92,8 @@ enum class Op : std::uint16_t {
 
 // In front of every request and reply.
 struct Envelope {
-  std::uint64_t request_id;  // the client's; echoed
+  std::uint64_t request_id;  // the client's; echoed. Grows; the low bits are its slot's number
+  std::uint64_t process;     // the client's, set by the host's server; 0 for servers themselves
   std::uint32_t client;      // client id at its host's server, 0 for servers themselves
   std::uint32_t rank;        // request: whom it is for; reply: who answered
   std::uint16_t op;
@@ -115,7 +116,7 @@ concept Message = Struct<M> && requires {
   { M::op } -> std::convertible_to<Op>;
   typename M::Reply;
 };
-static_assert(Struct<Envelope> && sizeof(Envelope) == 32);
+static_assert(Struct<Envelope> && sizeof(Envelope) == 40);
 
 struct Nothing {
   std::uint64_t reserved;

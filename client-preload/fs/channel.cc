@@ -25,13 +25,16 @@ void pause() {
 #endif
 }
 
-// Of the process, over all its channels and programs: exec keeps what a process is known by, and a
-// server may remember what the program before it asked. 0 is no id.
-std::uint64_t next_request_id() {
+// Larger than every one before of this process, what it was before an exec included: servers know a
+// request that comes again by it. The low bits say which slot it is in.
+std::uint64_t next_request_id(std::uint32_t slot) {
   static std::atomic<std::uint64_t> last{0};
-  if (std::uint64_t none = last.load(std::memory_order_relaxed); none == 0)
-    last.compare_exchange_strong(none, static_cast<std::uint64_t>(sys::now_ns()));
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  std::uint64_t before = last.load(std::memory_order_relaxed);
+  if (before == 0) {
+    const std::uint64_t first = static_cast<std::uint64_t>(sys::now_ns()) / 1024;
+    last.compare_exchange_strong(before, first, std::memory_order_relaxed);
+  }
+  return (last.fetch_add(1, std::memory_order_relaxed) + 1) * slots_per_client + slot;
 }
 
 }  // namespace
@@ -98,7 +101,8 @@ void Channel::tell() {
 
 void Channel::post(Slot& slot, wire::Op op, std::uint32_t rank, std::uint32_t length) {
   const auto index = static_cast<std::uint32_t>(&slot - region().slots.data());
-  slot.envelope = {.request_id = next_request_id(),
+  slot.envelope = {.request_id = next_request_id(index),
+                   .process = 0,
                    .client = client_.load(std::memory_order_relaxed),
                    .rank = rank,
                    .op = static_cast<std::uint16_t>(op),

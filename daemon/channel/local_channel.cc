@@ -295,6 +295,8 @@ Task<Answer> LocalChannel::run(Client& client, const wire::Envelope& envelope,
   caller.host = server_.topology.host();
   caller.rank = server_.topology.rank;
   caller.wants_leases = server_.topology.host_of[envelope.rank] != caller.host;
+  caller.process = client.process;
+  caller.request_id = envelope.request_id;
   const auto beside = bulk_of(op, body);
   if (!beside.ok()) co_return Answer(beside.error());
   std::span<std::byte> bulk;

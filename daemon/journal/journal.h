@@ -78,6 +78,7 @@ class Journal {
 
   // What was appended since the last commit counts from now on.
   void commit();
+  bool is_synced() const { return !options_.sync || synced_ + 1 >= sequence_; }
   // Frames so far are on the device, if `sync` asks for it. EIO and the like: they are not.
   Task<Status> synced();
 

@@ -33,6 +33,7 @@ bool Replay::take(RecordType type, std::span<const std::byte> body) {
     case RecordType::blob_dropped:
       return take_blob(type, body);
     case RecordType::answer:
+      return server_.answers.restore(body);
     case RecordType::snapshot_end:
       return false;
   }

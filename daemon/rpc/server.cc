@@ -39,22 +39,36 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
   const Route* const route = find_route(op);
   if (route == nullptr || (!route->for_clients && !caller.is_peer))
     co_return Answer(Error(EBADMSG));
-  if (journal != nullptr && route->effect != Effect::none) {
-    const Status room = co_await make_room(*route, body);
-    if (!room.ok()) co_return Answer(room.error());
+  // A change of a client is made once, however often it is asked for.
+  const bool once = route->for_clients && route->effect != Effect::none && caller.process != 0;
+  const RequestKey request{{caller.host, caller.process}, caller.request_id};
+  Answers::State state = once ? answers.begin(request) : Answers::State::fresh;
+  for (; state == Answers::State::running; state = answers.begin(request))
+    co_await answers.wait(loop, request);
+  if (state == Answers::State::stale) co_return Answer(Error(EIO));
+  if (state == Answers::State::done) co_return answers.answer(request);
+
+  if (lacks_room(*route, body)) {
+    const Status room = co_await journal->make_room(room_for(*route));
+    if (!room.ok()) {
+      if (once) answers.forget(request);
+      co_return Answer(room.error());
+    }
   }
   Leases::Watch watch(names.leases());
   Answer answer = co_await route->run(*this, caller, body);
+  if (once) remember(request, answer);
   names.show_changes();
   commit();
-  if (journal != nullptr) {
+  if (journal != nullptr && !journal->is_synced()) {
     const Status synced = co_await journal->synced();
-    if (!synced.ok()) co_return Answer(synced.error());
+    if (!synced.ok()) answer = Answer(synced.error());
   }
   Leases::Recalls recalls = watch.end();
   // A recall waits for nobody, so that recalls never wait for each other.
   if (!recalls.empty() && op != wire::Op::recall_leases)
     co_await Leases::settled(loop, std::move(recalls));
+  if (once) answers.finish(request);
   co_return answer;
 }
 
@@ -68,6 +82,15 @@ Status Server::restore_transactions() {
   }
   rename_ticket.after_restart();
   return Done{};
+}
+
+// In the frame of the change. What changed nothing here is run again if it comes again.
+void Server::remember(const RequestKey& request, const Answer& answer) {
+  if (answer.error != 0 || (answer.flags & wire::Flag::redirected) != 0)
+    return answers.forget(request);
+  answers.keep(request, answer);
+  if (journal != nullptr && journal->has_room(room_at_last + answer.body.size()))
+    journal->append(RecordType::answer, Answers::record_of(request, answer), answer.body);
 }
 
 void Server::log_to(Journal& target) {
@@ -88,15 +111,16 @@ void Server::commit() {
   journal->commit();
 }
 
+std::size_t Server::room_for(const Route& route) {
+  return route.effect == Effect::change ? room_to_change : room_to_free;
+}
+
 // An open that makes nothing is not refused: that a host has a file open may be logged later.
-Task<Status> Server::make_room(const Route& route, std::span<const std::byte> body) {
-  const std::size_t room = route.effect == Effect::change ? room_to_change : room_to_free;
-  if (journal->has_room(room)) co_return Done{};
-  if (route.op == wire::Op::open) {
-    const auto request = wire::parse<wire::Open>(body);
-    if (request.ok() && (request->flags & O_CREAT) == 0) co_return Done{};
-  }
-  co_return co_await journal->make_room(room);
+bool Server::lacks_room(const Route& route, std::span<const std::byte> body) const {
+  if (journal == nullptr || route.effect == Effect::none) return false;
+  if (journal->has_room(room_for(route))) return false;
+  const auto request = wire::parse<wire::Open>(body);
+  return route.op != wire::Op::open || !request.ok() || (request->flags & O_CREAT) != 0;
 }
 
 Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& caller,
@@ -105,7 +129,7 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
   if (rank >= topology.size) co_return Answer(Error(ESTALE));
   if (rank == topology.rank) co_return co_await dispatch(op, caller, body);
   commit();
-  if (journal != nullptr) {
+  if (journal != nullptr && !journal->is_synced()) {
     const Status synced = co_await journal->synced();
     if (!synced.ok()) co_return Answer(synced.error());
   }
@@ -117,6 +141,8 @@ Task<Answer> Server::ask_raw(std::uint32_t rank, wire::Op op, const Caller& call
   const bool takes_leases = caller.wants_leases && held != nullptr;
   if (takes_leases) envelope.flags |= wire::Flag::leases;
   const std::int64_t asked_ns = takes_leases ? sys::now_ns() : 0;
+  envelope.request_id = caller.request_id;
+  envelope.process = caller.process;
   std::vector<std::byte> message(sizeof envelope + body.size());
   std::memcpy(message.data(), &envelope, sizeof envelope);
   std::ranges::copy(body, message.begin() + sizeof envelope);
@@ -162,6 +188,8 @@ Task<int> Server::serve_peer(PeerCall call) {
     caller.leader = peers.incarnation(caller.host);
     caller.rank = call.source();
     caller.is_peer = true;
+    caller.process = envelope->process;
+    caller.request_id = envelope->request_id;
     caller.bulk = call.data();
     std::vector<Passed> passed;
     const bool leases = (envelope->flags & wire::Flag::leases) != 0 && caller.host == caller.rank &&

@@ -25,6 +25,7 @@
 #include "daemon/metadata/file_locks.h"
 #include "daemon/metadata/namespace.h"
 #include "daemon/peer/peer_channel.h"
+#include "daemon/rpc/answers.h"
 #include "daemon/rpc/chunk_order.h"
 #include "daemon/rpc/lease_holder.h"
 #include "daemon/rpc/surveys.h"
@@ -36,25 +37,6 @@
 
 namespace benchfs {
 
-using Bytes = std::vector<std::byte>;
-
-struct Answer {
-  int error = 0;
-  std::uint16_t flags = 0;
-  Bytes body;
-
-  Answer() = default;
-  explicit Answer(Error failure) : error(failure.code()) {}
-  template <wire::Struct M>
-  explicit Answer(const M& message) {
-    append(wire::bytes_of(message));
-  }
-  void append(std::span<const std::byte> bytes) {
-    body.insert(body.end(), bytes.begin(), bytes.end());
-  }
-  void append(std::string_view text) { append(wire::bytes_of(text)); }
-};
-
 // Who asks.
 struct Caller {
   std::uint32_t uid = 0;
@@ -64,6 +46,8 @@ struct Caller {
   bool is_peer = false;                   // another server, for itself or for a client of its host
   bool wants_leases = false;              // of this host's clients, to a rank of another one
   std::vector<Passed>* passed = nullptr;  // collects what may be leased to the caller's host
+  ProcessId process = 0;                  // the client that asks; 0: a server itself
+  std::uint64_t request_id = 0;           // the client's
   std::span<std::byte> bulk{};  // write: the data; read: where it goes (stable until answered)
 };
 
@@ -129,6 +113,8 @@ class Server {
   // be started before anything is served. Nothing is answered until each host has done so or is
   // dead.
   Task<int> recall_everything();
+  // Above every session that was given out.
+  std::uint64_t sessions_logged() const { return sessions_logged_; }
 
   // Set by the worker: the instance is to end.
   std::function<void()> on_stop;
@@ -145,6 +131,7 @@ class Server {
   Counters counters;
   Surveys surveys;
   Blobs blobs;
+  Answers answers;
   Journal* journal = nullptr;      // null: nothing is logged
   std::uint64_t next_session = 0;  // larger than any before, restarts included
   std::uint32_t answering = 0;     // requests of peers, and orders to them, under way
@@ -158,7 +145,9 @@ class Server {
   std::unique_ptr<LeaseHolder> held;  // the leader's, of ranks on other hosts
 
  private:
-  Task<Status> make_room(const Route& route, std::span<const std::byte> body);
+  void remember(const RequestKey& request, const Answer& answer);
+  static std::size_t room_for(const Route& route);
+  bool lacks_room(const Route& route, std::span<const std::byte> body) const;
 
   // recalls.cc
   std::uint32_t leases_good_ms() const;

@@ -342,18 +342,26 @@ class Cluster {
     for (auto& node : nodes_) {
       Server& live = *node->server;
       live.commit();
-      Server restored(node->loop, config_, live.topology, *node->peers, *node->store, live.table,
-                      live.self);
-      Replay replay(restored);
-      std::string why;
-      const auto read = recover_journal(node->journal->directory(), node->journal->path(),
-                                        {.instance = {}, .rank = live.topology.rank}, replay, why);
-      ASSERT_TRUE(read.ok()) << why;
-      EXPECT_EQ(read->next_sequence, node->journal->next_sequence());
-      expect_same(live.names, restored.names);
-      EXPECT_EQ(restored.blobs.all(), live.blobs.all());
-      EXPECT_GT(restored.next_session, live.next_session);
+      const auto restored = this->restored(*node);
+      expect_same(live.names, restored->names);
+      EXPECT_EQ(restored->blobs.all(), live.blobs.all());
+      EXPECT_GT(restored->next_session, live.next_session);
     }
+  }
+  // What a server that began now would be. It must not outlive the cluster.
+  std::unique_ptr<Server> restored(Node& node) {
+    const Server& live = *node.server;
+    auto restored = std::make_unique<Server>(node.loop, config_, live.topology, *node.peers,
+                                             *node.store, live.table, live.self);
+    Replay replay(*restored);
+    std::string why;
+    const auto read = recover_journal(node.journal->directory(), node.journal->path(),
+                                      {.instance = {}, .rank = live.topology.rank}, replay, why);
+    EXPECT_TRUE(read.ok()) << why;
+    if (read.ok()) {
+      EXPECT_EQ(read->next_sequence, node.journal->next_sequence());
+    }
+    return restored;
   }
   std::size_t inodes() {
     std::size_t count = 0;
