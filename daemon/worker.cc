@@ -19,6 +19,7 @@
 #include "daemon/handlers/open_state.h"
 #include "daemon/journal/journal.h"
 #include "daemon/journal/replay.h"
+#include "daemon/journal/snapshot.h"
 #include "daemon/supervisor/control.h"
 #include "daemon/transaction/fault_points.h"
 
@@ -93,6 +94,7 @@ class Worker {
   Mapping leased_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Snapshots> snapshots_;
   std::unique_ptr<HostKeeper> keeper_;
   std::unique_ptr<LocalChannel> channel_;
   bool ending_ = false;
@@ -199,6 +201,8 @@ Status Worker::recover() {
     return refuse(exit_storage, "The journal of " + settings_.rank_dir +
                                     " holds a change on several servers that cannot be read: "
                                     "remove the directory");
+  snapshots_ = std::make_unique<Snapshots>(*server_, *uring_, *journal_);
+  journal_->on_snapshot_due = [this] { snapshots_->start(); };
   finish_cuts(*server_);
   return Done{};
 }

@@ -17,6 +17,7 @@
 #include "daemon/channel/host_keeper.h"
 #include "daemon/handlers/common.h"
 #include "daemon/journal/replay.h"
+#include "daemon/journal/snapshot.h"
 #include "daemon/rpc/server.h"
 #include "tests/unit/journal/same_namespace.h"
 
@@ -25,7 +26,8 @@ namespace benchfs {
 class Cluster {
  public:
   // host_of[r]: the leader's rank of rank r's host.
-  explicit Cluster(std::vector<std::uint32_t> host_of, std::uint32_t request_timeout_ms = 10'000) {
+  explicit Cluster(std::vector<std::uint32_t> host_of, std::uint32_t request_timeout_ms = 10'000,
+                   JournalOptions options = {}) {
     config_.network.request_timeout_ms = request_timeout_ms;
     PeerOptions peer_options;
     peer_options.request_timeout_ms = request_timeout_ms;
@@ -36,6 +38,7 @@ class Cluster {
     host_of_ = std::move(host_of);
     incarnations_.assign(host_of_.size(), 0);
     peer_options_ = peer_options;
+    journal_options_ = std::move(options);
     config_.storage.chunk_size = 64 << 10;
     for (std::uint32_t r = 0; r < host_of_.size(); ++r) {
       nodes_.push_back(std::make_unique<Node>());
@@ -247,6 +250,7 @@ class Cluster {
     bool stopped = false;  // as by a signal
     std::unique_ptr<Server> server;
     std::unique_ptr<Journal> journal;
+    std::unique_ptr<Snapshots> snapshots;
     std::unique_ptr<HostKeeper> keeper;
   };
   Node& node(std::uint32_t rank) { return *nodes_[rank]; }
@@ -341,6 +345,7 @@ class Cluster {
   void check_journals() {
     for (auto& node : nodes_) {
       Server& live = *node->server;
+      EXPECT_TRUE(run(node->journal->make_room(room_to_change), node->loop).ok());
       live.commit();
       const auto restored = this->restored(*node);
       expect_same(live.names, restored->names);
@@ -355,8 +360,12 @@ class Cluster {
                                              *node.store, live.table, live.self);
     Replay replay(*restored);
     std::string why;
-    const auto read = recover_journal(node.journal->directory(), node.journal->path(),
+    const std::string copy = node.journal->path() + ".copy";  // as a kill would leave it
+    std::filesystem::copy(node.journal->path(), copy);
+    const Fd directory(sys::openat(AT_FDCWD, copy.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto read = recover_journal(directory.get(), copy,
                                       {.instance = {}, .rank = live.topology.rank}, replay, why);
+    std::filesystem::remove_all(copy);
     EXPECT_TRUE(read.ok()) << why;
     if (read.ok()) {
       EXPECT_EQ(read->next_sequence, node.journal->next_sequence());
@@ -408,7 +417,7 @@ class Cluster {
     const auto view = make_shared_memory("test-view", sizeof(HostView));
     node.view = *Mapping::map(view->get(), sizeof(HostView));
     node.server->names.show_in(node.view.at<HostView>(), host_of_[r]);
-    JournalOptions options;
+    JournalOptions options = journal_options_;
     options.directory = place(r) + "/journal";
     options.identity.rank = r;
     Replay replay(*node.server);
@@ -420,6 +429,8 @@ class Cluster {
     if (node.journal->records_recovered() != 0) {
       EXPECT_TRUE(node.server->restore_transactions().ok());
     }
+    node.snapshots = std::make_unique<Snapshots>(*node.server, *node.uring, *node.journal);
+    node.journal->on_snapshot_due = [&node] { node.snapshots->start(); };
     if (host_of_[r] == r) {
       if (std::ranges::count(host_of_, r) != std::ssize(host_of_)) {
         const auto leased = make_shared_memory("test-leases", sizeof(LeasedView));
@@ -454,6 +465,7 @@ class Cluster {
 
   Config config_;
   PeerOptions peer_options_;
+  JournalOptions journal_options_;
   std::vector<std::uint32_t> host_of_;
   std::vector<std::vector<std::byte>> addresses_;
   std::vector<std::uint32_t> incarnations_;  // how often each was restarted
