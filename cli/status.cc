@@ -76,17 +76,18 @@ void print_table(const Instance& instance, const std::vector<Row>& rows) {
   const NodeRecord* const any = instance.any();
   std::printf("instance %s, mount point %s, registry %s\n", to_hex(any->instance).c_str(),
               any->mount_point.c_str(), instance.registry.c_str());
-  std::printf("%5s  %-20s %-13s %10s %11s %11s %8s %12s\n", "RANK", "HOST", "STATE", "FILES",
-              "USED", "FREE", "CLIENTS", "REQUESTS");
+  std::printf("%5s  %-20s %-13s %10s %11s %11s %11s %8s %12s\n", "RANK", "HOST", "STATE", "FILES",
+              "METADATA", "USED", "FREE", "CLIENTS", "REQUESTS");
   for (std::size_t rank = 0; rank < rows.size(); ++rank) {
     const Row& row = rows[rank];
     std::printf("%5zu  %-20s %-13s", rank, row.record ? row.record->host_name.c_str() : "?",
                 row.state);
     if (row.reply)
-      std::printf(" %10llu %11s %11s %8u %12llu",
+      std::printf(" %10llu %11s %11s %11s %8u %12llu",
                   static_cast<unsigned long long>(row.reply->inodes),
-                  human(used(*row.reply)).c_str(), human(row.reply->bytes_free).c_str(),
-                  row.reply->clients, static_cast<unsigned long long>(row.reply->requests));
+                  human(row.reply->metadata_bytes).c_str(), human(used(*row.reply)).c_str(),
+                  human(row.reply->bytes_free).c_str(), row.reply->clients,
+                  static_cast<unsigned long long>(row.reply->requests));
     std::printf("\n");
   }
 }
@@ -117,6 +118,8 @@ void print_json(const Instance& instance, const std::vector<Row>& rows) {
       number("requests", row.reply->requests);
       number("peer_requests", row.reply->peer_requests);
       number("relayed", row.reply->relayed);
+      number("metadata_bytes", row.reply->metadata_bytes);
+      number("journal_bytes", row.reply->journal_bytes);
     }
     std::printf("}");
   }

@@ -493,6 +493,8 @@ struct StatusReply {
   std::uint64_t requests;
   std::uint64_t peer_requests;
   std::uint64_t relayed;
+  std::uint64_t metadata_bytes;  // of memory, since the server began
+  std::uint64_t journal_bytes;   // of its files
   std::uint32_t clients;
   std::uint32_t rank;
 };

@@ -42,14 +42,17 @@ Task<Answer> handle_file_system(Server& server, const Caller&, wire::FileSystemI
 
 Task<Answer> handle_status(Server& server, const Caller&, wire::StatusRequest, Tail) {
   const auto space = server.store.space();
-  co_return Answer(wire::StatusReply{.inodes = server.names.size(),
-                                     .bytes_total = space.ok() ? space->bytes_total : 0,
-                                     .bytes_free = space.ok() ? space->bytes_free : 0,
-                                     .requests = server.counters.requests,
-                                     .peer_requests = server.counters.peer_requests,
-                                     .relayed = server.counters.relayed,
-                                     .clients = server.counters.clients,
-                                     .rank = server.topology.rank});
+  co_return Answer(wire::StatusReply{
+      .inodes = server.names.size(),
+      .bytes_total = space.ok() ? space->bytes_total : 0,
+      .bytes_free = space.ok() ? space->bytes_free : 0,
+      .requests = server.counters.requests,
+      .peer_requests = server.counters.peer_requests,
+      .relayed = server.counters.relayed,
+      .metadata_bytes = server.metadata_bytes(),
+      .journal_bytes = server.journal != nullptr ? server.journal->file_bytes() : 0,
+      .clients = server.counters.clients,
+      .rank = server.topology.rank});
 }
 
 // Clients may ask any rank; rank 0 tells all.

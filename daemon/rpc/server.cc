@@ -1,6 +1,7 @@
 #include "daemon/rpc/server.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,11 @@ namespace {
 // Above every number that an earlier process of this rank counted from its own start.
 std::uint64_t start_number() { return static_cast<std::uint64_t>(sys::now_ns(CLOCK_REALTIME)); }
 constexpr std::uint64_t sessions_ahead = 1 << 16;  // logged at a time
+
+std::uint64_t memory_in_use() {
+  const auto heap = ::mallinfo2();
+  return heap.uordblks + heap.hblkhd;
+}
 
 }  // namespace
 
@@ -31,8 +37,14 @@ Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, Peer
       coordinator(*this, start_number()),
       participant(*this),
       rename_ticket(*this, start_number()),
+      memory_at_start_(memory_in_use()),
       silent_(topology.size) {
   names.leases().on_recall = [this](std::uint32_t host) { loop.spawn(send_recalls(host)); };
+}
+
+std::uint64_t Server::metadata_bytes() const {
+  const std::uint64_t now = memory_in_use();
+  return now > memory_at_start_ ? now - memory_at_start_ : 0;
 }
 
 Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const std::byte> body) {

@@ -113,6 +113,8 @@ class Server {
   // be started before anything is served. Nothing is answered until each host has done so or is
   // dead.
   Task<int> recall_everything();
+  // Of memory, since it began: inodes, names, answers, and what requests under way use.
+  std::uint64_t metadata_bytes() const;
   // Above every session that was given out.
   std::uint64_t sessions_logged() const { return sessions_logged_; }
 
@@ -157,6 +159,7 @@ class Server {
   Task<int> recall_everything_of(std::uint32_t host, int& missing, Completion& all);
 
   ChunkOrder chunk_order_;
+  std::uint64_t memory_at_start_;
   std::uint64_t sessions_logged_ = 0;  // a restart goes on above this one
   std::vector<bool> silent_;           // by rank: told in the log that it does not answer
 };
