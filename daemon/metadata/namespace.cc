@@ -327,13 +327,7 @@ bool Namespace::restore_entry(std::span<const std::byte> body) {
   Inode* const inode = known(record->directory);
   if (inode == nullptr || !inode->is_directory()) return true;
   const std::string_view name = *wire::text(body, sizeof(EntryRecord), record->name_bytes);
-  drop(*inode, name);
-  if (record->inode != 0) {
-    const EntryKeyView key = Directory::key(inode->number, name);
-    inode->directory->entries.emplace(EntryKey{key.cookie, std::string(name)},
-                                      Entry{.inode = record->inode, .type = record->type});
-    if (record->type == S_IFDIR) ++inode->directory->subdirectories;
-  }
+  put(*inode, name, {.inode = record->inode, .type = record->type});
   if (record->changed == 0) return true;
   inode->modified = record->modified;
   inode->changed = record->changed;
@@ -399,12 +393,7 @@ void Namespace::stamp(Inode& directory, std::int64_t time) {
 
 void Namespace::set(const Inode& directory, std::string_view name, Entry entry, std::int64_t time) {
   Inode& changed = *known(directory.number);
-  drop(changed, name);
-  if (entry.inode != 0) {
-    const EntryKeyView key = Directory::key(changed.number, name);
-    changed.directory->entries.emplace(EntryKey{key.cookie, std::string(name)}, entry);
-    if (entry.type == S_IFDIR) ++changed.directory->subdirectories;
-  }
+  put(changed, name, entry);
   stamp(changed, time);
   log_entry(changed, name, entry);
   leases_.changing(wire::lease_key(changed.number));
@@ -417,15 +406,23 @@ void Namespace::insert(const Inode& directory, std::string_view name, Entry entr
   set(directory, name, entry, sys::now_ns(CLOCK_REALTIME));
 }
 
-std::uint64_t Namespace::drop(Inode& directory, std::string_view name) {
-  ++changes_;
-  auto& entries = directory.directory->entries;
-  const auto found = entries.find(Directory::key(directory.number, name));
-  if (found == entries.end()) return 0;
-  const std::uint64_t inode = found->second.inode;
-  if (found->second.type == S_IFDIR) --directory.directory->subdirectories;
-  entries.erase(found);
-  return inode;
+// One search: this is most of what a create costs in a large directory, and all of replay.
+void Namespace::put(Inode& inode, std::string_view name, Entry entry) {
+  Directory& directory = *inode.directory;
+  const EntryKeyView key = Directory::key(inode.number, name);
+  const auto at = directory.entries.lower_bound(key);
+  const bool there =
+      at != directory.entries.end() && at->first.cookie == key.cookie && at->first.name == name;
+  if (there && at->second.type == S_IFDIR) --directory.subdirectories;
+  if (entry.inode == 0) {
+    if (there) directory.entries.erase(at);
+    return;
+  }
+  if (entry.type == S_IFDIR) ++directory.subdirectories;
+  if (there)
+    at->second = entry;
+  else
+    directory.entries.emplace_hint(at, EntryKey{key.cookie, std::string(name)}, entry);
 }
 
 void Namespace::remove(const Inode& directory, std::string_view name) {

@@ -148,7 +148,8 @@ class Namespace {
   void show(const Inode& inode);
   static void stamp(Inode& directory, std::int64_t time);
   void show(std::uint64_t directory, std::string_view name, Entry entry);
-  std::uint64_t drop(Inode& directory, std::string_view name);
+  // What the name holds from now on; inode 0: nothing.
+  static void put(Inode& directory, std::string_view name, Entry entry);
   bool restore_inode(std::span<const std::byte> record);
   bool restore_erasure(const ErasedRecord& record);
   bool restore_entry(std::span<const std::byte> body);
