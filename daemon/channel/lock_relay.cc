@@ -19,9 +19,42 @@ LockRange range_of(const wire::Lock& request) {
   return {.start = request.start, .last = request.last, .kind = request.kind};
 }
 
-bool may_deadlock(const wire::Lock& request) {
-  return request.space == wire::LockSpace::ranges &&
-         request.owner.kind == wire::LockOwnerKind::process;
+// The waits that a server which died left in the table; its clients ask again.
+std::vector<wire::Lock> take_left_waits(Server& server) {
+  HeldLocks& held = server.table.locks;
+  const std::uint32_t rank = server.topology.rank;
+  std::vector<wire::Lock> left;
+  {
+    const RobustGuard guard(held.lock, server.self);
+    for (std::uint32_t i = 1; i <= held.high && i < held_locks_max; ++i) {
+      const HeldLock& entry = held.entries[i];
+      if (entry.inode == 0 || entry.ticket == 0 || entry.rank != rank) continue;
+      left.push_back(
+          {.inode = entry.inode,
+           .start = entry.start,
+           .last = entry.last,
+           .slot = 0,
+           .owner = {.id = entry.owner, .host = server.topology.host(), .kind = entry.owner_kind},
+           .ticket = entry.ticket,
+           .rank = rank,
+           .space = entry.space,
+           .kind = entry.kind,
+           .flags = wire::lock_withdraw});
+    }
+  }
+  held.forget_waits(server.self, rank);
+  return left;
+}
+
+// Else a home would grant to somebody who no longer waits. Not before the loop runs: peers can then
+// be asked.
+Task<int> withdraw_all(Server& server, std::vector<wire::Lock> left) {
+  co_await server.loop.sleep(1'000'000);
+  for (const wire::Lock& wait : left) {
+    const auto done = co_await server.ask(home_rank(wait.inode), wait);
+    if (!done.ok()) continue;  // a home that is gone grants nothing
+  }
+  co_return 0;
 }
 
 }  // namespace
@@ -31,7 +64,8 @@ LockRelay::LockRelay(Server& server, int file)
     : server_(server),
       file_(file),
       next_ticket_(static_cast<std::uint64_t>(sys::now_ns(CLOCK_REALTIME) / 1000)) {
-  server_.table.locks.forget_waits(server_.self, server_.topology.rank);
+  std::vector<wire::Lock> left = take_left_waits(server_);
+  if (!left.empty()) server_.loop.spawn(withdraw_all(server_, std::move(left)));
 }
 
 bool LockRelay::set_byte(std::uint64_t ticket, short kind) {
@@ -69,16 +103,13 @@ Task<Answer> LockRelay::lock(Client& client, wire::Lock request) {
     co_return Answer(Error(ENOLCK));
   if (waits) {
     request.ticket = ++next_ticket_;
-    if (may_deadlock(request)) {
-      const Status noted = held.begin_wait(server_.self, held_by(request), range_of(request),
-                                           request.rank, request.ticket);
-      if (!noted.ok()) co_return Answer(noted.error());
-    }
+    const Status noted = held.begin_wait(server_.self, held_by(request), range_of(request),
+                                         request.rank, request.ticket);
+    if (!noted.ok()) co_return Answer(noted.error());
   }
   auto reply = co_await server_.ask(home_rank(request.inode), request);
   const bool queued = reply.ok() && reply->state == wire::LockState::queued;
-  if (waits && !queued && may_deadlock(request))
-    held.end_wait(server_.self, request.inode, request.rank, request.ticket);
+  if (waits && !queued) held.end_wait(server_.self, request.inode, request.rank, request.ticket);
   if (!reply.ok()) co_return Answer(reply.error());
   if (tests) co_return Answer(*reply);
   if (!queued) {
@@ -88,8 +119,7 @@ Task<Answer> LockRelay::lock(Client& client, wire::Lock request) {
   }
   if (!set_byte(request.ticket, F_WRLCK)) {  // the kernel has no memory for it
     co_await withdraw(*this, request);
-    if (may_deadlock(request))
-      held.end_wait(server_.self, request.inode, request.rank, request.ticket);
+    held.end_wait(server_.self, request.inode, request.rank, request.ticket);
     co_return Answer(Error(ENOLCK));
   }
   auto wait = std::make_shared<Wait>();
@@ -126,8 +156,7 @@ Task<int> LockRelay::follow(LockRelay& relay, std::shared_ptr<Wait> wait) {
     if (!again.ok() || again->state == wire::LockState::granted) break;
   }
   if (result == ESTALE) result = EINTR;
-  if (may_deadlock(request))
-    server.table.locks.end_wait(server.self, request.inode, request.rank, request.ticket);
+  server.table.locks.end_wait(server.self, request.inode, request.rank, request.ticket);
   if (result == 0) result = co_await relay.granted(request);
   relay.end(*wait, result);
   co_return 0;

@@ -223,6 +223,22 @@ TEST_F(LocksTest, AWaiterThatIsGoneIsNotGranted) {
   close(*c);
 }
 
+TEST_F(LocksTest, WaitsThroughAServerThatDiedAreWithdrawn) {
+  const auto a = program(here_, 0, "f");
+  const auto b = program(parent_, 2, "f");
+  const auto c = program(first_, 2, "f");
+  ASSERT_EQ(lock(*a, LockKind::exclusive), 0);
+  const std::uint64_t ticket = wait(*b, LockKind::exclusive);
+  const auto died = std::exchange(relays_[2], nullptr);
+  relays_[2] = std::make_unique<LockRelay>(server(2), files_[2].get());
+  EXPECT_EQ(end_wait(*b, ticket), ESTALE) << "to ask again";
+  EXPECT_TRUE(cluster_.until([&] { return !byte_is_locked(*b, ticket); }));
+  EXPECT_EQ(lock(*a, LockKind::unlocked), 0);
+  EXPECT_EQ(lock(*c, LockKind::exclusive), 0) << "nobody waits before it";
+  EXPECT_TRUE(server(2).table.locks.waits_of(here_, parent_).empty());
+  for (Program* each : {a.get(), b.get(), c.get()}) close(*each);
+}
+
 TEST_F(LocksTest, ACircleOfWaitsOnThreeServersEndsForTheYoungest) {
   const std::string f = directory_at(0) + "/f", g = directory_at(1) + "/g",
                     h = directory_at(2) + "/h";
