@@ -7,7 +7,7 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 
-budget_s=1440  # for everything
+budget_s=2100  # for everything
 [ "${BENCHFS_TEST_FULL:-0}" != 1 ] || budget_s=14400  # long runs, with new seeds
 parts=("$@")
 [ $# -gt 0 ] || parts=(unit preload cluster model slurm asan)

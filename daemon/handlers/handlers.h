@@ -20,6 +20,8 @@ Task<Answer> handle_symlink(Server&, const Caller&, wire::Symlink, Tail);
 Task<Answer> handle_link(Server&, const Caller&, wire::Link, Tail);
 // open.cc
 Task<Answer> handle_open(Server&, const Caller&, wire::Open, Tail);
+// An open that comes again, and was answered with `known`.
+Task<Answer> open_again(Server&, const Caller&, Tail body, Answer known);
 Task<Answer> handle_release(Server&, const Caller&, wire::Release, Tail);
 Task<Answer> handle_revoke_exact(Server&, const Caller&, wire::RevokeExact, Tail);
 // open_state.cc

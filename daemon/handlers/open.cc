@@ -174,6 +174,16 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
   co_return co_await grant(server, number, caller, writes, false);
 }
 
+// Nobody has heard that it was counted: when its home or its host's leader began anew, and the host
+// was asked what it holds, it was left out. So it is counted now, of the same file.
+Task<Answer> open_again(Server& server, const Caller& caller, Tail body, Answer known) {
+  const auto request = wire::parse<wire::Open>(body);
+  const auto reply = wire::parse<wire::OpenReply>(known.body);
+  if (!request.ok() || !reply.ok() || S_ISDIR(reply->attributes.mode)) co_return known;
+  const bool writes = (wanted(request->flags) & W_OK) != 0;
+  co_return co_await grant(server, reply->attributes.inode, caller, writes, reply->created != 0);
+}
+
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request, Tail) {
   co_await server.surveys.wait(server.loop, caller.host);
   wire::ReleaseReply reply{.session = request.session, .opens = 0};

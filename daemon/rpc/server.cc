@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/sys.h"
+#include "daemon/handlers/handlers.h"
 #include "daemon/rpc/bulk.h"
 
 namespace benchfs {
@@ -58,7 +59,8 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
   for (; state == Answers::State::running; state = answers.begin(request))
     co_await answers.wait(loop, request);
   if (state == Answers::State::stale) co_return Answer(Error(EIO));
-  if (state == Answers::State::done) co_return answers.answer(request);
+  const bool again = state == Answers::State::done;
+  if (again && op != wire::Op::open) co_return answers.answer(request);
 
   if (lacks_room(*route, body)) {
     const Status room = co_await journal->make_room(room_for(*route));
@@ -68,8 +70,14 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
     }
   }
   Leases::Watch watch(names.leases());
-  Answer answer = co_await route->run(*this, caller, body);
-  if (once) remember(request, answer);
+  Answer answer;
+  if (again) {
+    Answer known = answers.answer(request);
+    answer = co_await open_again(*this, caller, body, std::move(known));
+  } else {
+    answer = co_await route->run(*this, caller, body);
+  }
+  if (once && !again) remember(request, answer);
   names.show_changes();
   commit();
   if (journal != nullptr && !journal->is_synced()) {
