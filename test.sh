@@ -7,7 +7,7 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 
-budget_s=2100  # for everything
+budget_s=2700  # for everything
 [ "${BENCHFS_TEST_FULL:-0}" != 1 ] || budget_s=14400  # long runs, with new seeds
 parts=("$@")
 [ $# -gt 0 ] || parts=(unit preload cluster model slurm asan)
@@ -130,11 +130,11 @@ export out
 timeout 900 scripts/install-deps.sh || { fail "scripts/install-deps.sh"; finish; }
 
 if wants unit || wants preload || wants cluster || wants model || wants slurm; then
-  if build release build 840; then
-    wants unit && run_part unit 180 bash -c 'unit_tests build'
-    wants preload && run_script preload build 300 preload
-    wants cluster && run_script cluster build 270 cluster
-    wants model && run_script model build $([ "${BENCHFS_TEST_FULL:-0}" = 1 ] && echo 7200 || echo 180) model
+  if build release build 1200; then
+    wants unit && run_part unit 300 bash -c 'unit_tests build'
+    wants preload && run_script preload build 480 preload
+    wants cluster && run_script cluster build 480 cluster
+    wants model && run_script model build $([ "${BENCHFS_TEST_FULL:-0}" = 1 ] && echo 7200 || echo 300) model
     wants slurm && run_script slurm build 300 slurm
   fi
 fi
@@ -144,15 +144,15 @@ if wants asan; then
   # a failure, whatever the test that caused it says. What ASan reports ends the process. (With a
   # log_path it makes directories before it is set up, by our instrumented mkdir.)
   mkdir "$out/reports"
-  if build asan build-asan 780; then
+  if build asan build-asan 1200; then
     export UBSAN_OPTIONS="print_stacktrace=1:log_path=$out/reports/ubsan"
-    ASAN_OPTIONS="detect_leaks=1" run_part "unit, sanitizers" 240 bash -c 'unit_tests build-asan'
+    ASAN_OPTIONS="detect_leaks=1" run_part "unit, sanitizers" 400 bash -c 'unit_tests build-asan'
     export ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0"
     lenient=$PWD/build-asan/tests/preload/liblenient_alloc.so
     BENCHFS_TEST_RANKS=4 \
       BENCHFS_TEST_PRELOAD=$lenient:$(realpath "$(g++ -print-file-name=libasan.so)") \
-      run_script preload build-asan 420 "preload, sanitizers"
-    run_script cluster build-asan 360 "cluster, sanitizers"
+      run_script preload build-asan 720 "preload, sanitizers"
+    run_script cluster build-asan 720 "cluster, sanitizers"
     for report in "$out"/reports/*; do
       [ -e "$report" ] || continue
       head -n 60 "$report"
