@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,15 +39,17 @@ void make(int directory, const std::string& name) {
   if (fd < 0 || close(fd) != 0) fail("create " + name);
 }
 
-// Makes and removes names of its own until it is killed.
+// Makes and removes names of its own until it is killed; a hundred are there at a time. It pauses,
+// or the listing would wait for a core more than it lists.
 [[noreturn]] void disturb(int directory, unsigned which) {
-  model::Random random(which);
   const std::string kind = "other." + std::to_string(which) + ".";
+  const timespec pause{.tv_sec = 0, .tv_nsec = 1'000'000};
   for (unsigned long i = 0;; ++i) {
     make(directory, name_of(kind.c_str(), i));
     if (i < 100) continue;
-    const std::string old = name_of(kind.c_str(), i - 1 - random.below(100));
-    if (unlinkat(directory, old.c_str(), 0) != 0 && errno != ENOENT) fail("unlink " + old);
+    const std::string old = name_of(kind.c_str(), i - 100);
+    if (unlinkat(directory, old.c_str(), 0) != 0) fail("unlink " + old);
+    if (i % 20 == 0) nanosleep(&pause, nullptr);
   }
 }
 
