@@ -227,7 +227,7 @@ int futimens(int fd, const struct timespec times[2]) {
 }
 
 int utimensat(int dirfd, const char* name, const struct timespec times[2], int flags) {
-  if (name == nullptr) return LIBC(utimensat)(dirfd, name, times, flags);  // refused
+  if (perhaps_null(name) == nullptr) return LIBC(utimensat)(dirfd, name, times, flags);  // refused
   return set_times_at(dirfd, name, times, flags, [&](int directory, const char* elsewhere) {
     return LIBC(utimensat)(directory, elsewhere, times, flags);
   });

@@ -109,6 +109,8 @@ int error_of_link(const Side& from, const Side& to, int from_flags) {
 template <class Ours, class Apart, class Libc>
 int route_both(int from_dirfd, const char* from, int from_flags, int to_dirfd, const char* to,
                Ours ours, Apart apart, Libc libc) {
+  from = perhaps_null(from);
+  to = perhaps_null(to);
   if (FileSystem* fs = active()) {
     const auto source = locate_at(*fs, from_dirfd, from, from_flags);
     const auto target = locate(*fs, to_dirfd, to, Links::keep);
@@ -159,6 +161,8 @@ int link_at(int from_dirfd, const char* from, int to_dirfd, const char* to, int 
 // An empty name: the symbolic link that was opened with O_PATH.
 template <class Libc>
 ssize_t read_link(int dirfd, const char* name, char* out, std::size_t capacity, Libc libc) {
+  name = perhaps_null(name);
+  out = perhaps_null(out);
   const bool opened = name != nullptr && *name == '\0' && dirfd != AT_FDCWD;
   return route_at(
       dirfd, name, AT_SYMLINK_NOFOLLOW | (opened ? AT_EMPTY_PATH : 0),
@@ -286,6 +290,7 @@ int linkat(int from_dirfd, const char* from, int to_dirfd, const char* to, int f
 }
 
 int symlinkat(const char* target, int dirfd, const char* name) {
+  target = perhaps_null(target);
   return route(
       dirfd, name, Links::keep,
       [&](FileSystem& fs, const Path& path) -> Status {

@@ -84,6 +84,14 @@ auto refuse(int fd, int error, Libc libc) -> decltype(libc()) {
       fd, [&](File&) { return Status(Error(error)); }, libc);
 }
 
+// libc declares many pointers to be non-null, and the compiler believes it of our definitions too,
+// so that checks vanish; but null ones do come, and are EFAULT.
+template <class T>
+[[gnu::always_inline]] inline T* perhaps_null(T* pointer) {
+  asm("" : "+r"(pointer));
+  return pointer;
+}
+
 enum class Links { follow, keep };  // what a name's last component may be, if it is one of these:
 // /dev/stdin, /dev/fd/N, /proc/self/fd/N lead to the placeholder; the open file is meant.
 std::optional<Path> locate(FileSystem& fs, int dirfd, const char* name, Links links);
@@ -93,6 +101,7 @@ inline Links links_of(int flags) {
 }
 // Whether an *at call with AT_EMPTY_PATH is about the descriptor itself.
 inline bool means_descriptor(const char* name, int flags) {
+  name = perhaps_null(name);
   return (flags & AT_EMPTY_PATH) != 0 && (name == nullptr || *name == '\0');
 }
 // As locate(), with AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW understood: an empty name is the open
@@ -105,6 +114,7 @@ template <class Ours, class Libc>
 auto run_in_mount(FileSystem& fs, const char* name, const Path& path, Ours ours, Libc libc)
     -> decltype(libc(AT_FDCWD, "")) {
   using Outcome = decltype(ours(fs, path));
+  name = perhaps_null(name);
   const bool too_long = name != nullptr && ::strnlen(name, PATH_MAX) == PATH_MAX;
   Outcome result = too_long ? Outcome(Error(ENAMETOOLONG)) : ours(fs, path);
   if (result.ok() || result.error().code() != left_mount)

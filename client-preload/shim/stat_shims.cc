@@ -23,6 +23,7 @@ constexpr unsigned filesystem_magic = 0x42464853;  // "BFHS", f_type of statfs(2
 constexpr int known_flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
 
 int status_at(int dirfd, const char* name, struct stat* out, int flags) {
+  out = perhaps_null(out);
   return route_at(
       dirfd, name, flags,
       [&](FileSystem& fs, const Path& path) -> Status {
@@ -38,6 +39,7 @@ int status_at(int dirfd, const char* name, struct stat* out, int flags) {
 }
 
 int status_of(int fd, struct stat* out) {
+  out = perhaps_null(out);
   return on_file(
       fd,
       [&](File& file) -> Status {
@@ -153,6 +155,7 @@ int __fxstatat(int version, int dirfd, const char* name, struct stat* out, int f
 int __fxstatat64(int, int, const char*, struct stat64*, int) BENCHFS_ALIAS(__fxstatat);
 
 int statx(int dirfd, const char* name, int flags, unsigned mask, struct statx* out) {
+  out = perhaps_null(out);
   return route_at(
       dirfd, name, flags,
       [&](FileSystem& fs, const Path& path) -> Status {
