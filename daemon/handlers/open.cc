@@ -62,12 +62,17 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   const auto costs_exactness = [&] {
     return writes && open->exact_host != OpenState::nobody && open->exact_host != host;
   };
-  while (server.surveys.under_way(host) || open->mutex.locked() || costs_exactness()) {
+  // Who has had the mutex goes on: it is handed over locked, so two who looked at it again would wait
+  // for each other's turns for ever.
+  bool had_turn = false;
+  while (server.surveys.under_way(host) || (!had_turn && open->mutex.locked()) ||
+         costs_exactness()) {
     co_await server.surveys.wait(server.loop, host);
     co_await open_state_known(server, number);  // who is exact
     co_await open->mutex.lock(server.loop);     // a truncation must not meet half a grant
     if (costs_exactness()) co_await revoke_exact(server, number, *open);
     open->mutex.unlock();
+    had_turn = true;
   }
   if (caller.is_peer && caller.leader != server.peers.incarnation(host)) {
     // Whoever asked is gone, and its successor has said what it holds: this is not counted, and if
