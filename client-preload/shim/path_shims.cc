@@ -60,6 +60,7 @@ class Side {
 
   int error(int flags) const { return look(name_, path_ ? path_->text : std::string(), flags); }
   int error_of_parent() const {
+    if (*name_ == '\0') return ENOENT;
     return look(parent(name_).c_str(), path_ ? parent(path_->text) : std::string(), 0);
   }
   // As what is to be made: EEXIST, or why it cannot be, or 0.
@@ -122,8 +123,8 @@ int route_both(int from_dirfd, const char* from, int from_flags, int to_dirfd, c
       const Status status = ours(*fs, *source, *target);
       return !status.ok() && status.error().code() == left_mount ? fail(EXDEV) : to_c(status);
     }
-    // A null or empty name is libc's to complain about.
-    const bool names = from != nullptr && to != nullptr && *to != '\0' &&
+    // A null or empty name is libc's to complain about, but Linux looks the source up first.
+    const bool names = from != nullptr && to != nullptr && (*to != '\0' || source) &&
                        (*from != '\0' || means_descriptor(from, from_flags));
     if ((source || target) && names)
       return fail(apart(Side(*fs, source, from_dirfd, from), Side(*fs, target, to_dirfd, to)));
