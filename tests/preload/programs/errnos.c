@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -489,7 +490,6 @@ static const struct descriptor descriptors[] = {
  */
 
 static void senseless(void) {
-  void* volatile const null = NULL; /* which the compiler does not see */
   SHOW(open("full", O_TMPFILE | O_RDONLY, 0600));
   SHOW(open("full", O_TMPFILE | O_RDWR | O_CREAT, 0600));
   SHOW(open("full", (O_TMPFILE & ~O_DIRECTORY) | O_RDWR, 0600));
@@ -511,14 +511,7 @@ static void senseless(void) {
   SHOW(mknod("new", S_IFDIR | 0755, 0));
   SHOW(symlink("", "new"));
   SHOW(readlink("to_file", text, 0));
-  SHOW(stat("file", null));
-  SHOW(fstat(999, null));
-  SHOW(statx(AT_FDCWD, "file", 0, STATX_ALL, null));
-  SHOW(readlink("to_file", null, 10));
-  SHOW(symlink(null, "new"));
   SHOW(truncate("file", LONG_MIN));
-  SHOW(getxattr("file", null, text, 10));
-  SHOW(setxattr("file", "user.x", null, 10, 0));
   SHOW(getcwd(text, 1) == NULL ? -1 : 0);
   SHOW(pathconf("file", 7777));
   SHOW(rename("full", "full/sub/inside"));
@@ -529,9 +522,22 @@ static void senseless(void) {
   SHOW(rmdir("full/sub/."));
 }
 
+static void bad_addresses(void) {
+  void* volatile const null = NULL; /* which the compiler does not see */
+  SHOW(stat("file", null));
+  SHOW(fstat(999, null));
+  SHOW(statx(AT_FDCWD, "file", 0, STATX_ALL, null));
+  SHOW(readlink("to_file", null, 10));
+  SHOW(symlink(null, "new"));
+  SHOW(getxattr("file", null, text, 10));
+  SHOW(setxattr("file", "user.x", null, 10, 0));
+}
+
 static const char* name_of(int error) { return error == 0 ? "ok" : strerrorname_np(error); }
 
 int main(void) {
+  /* What a sanitizer puts before libc's functions reads where the program says, and crashes. */
+  const bool sanitized = getenv("BENCHFS_TEST_PRELOAD") != NULL;
   umask(022);
   setvbuf(stdout, NULL, _IOLBF, 0);
   memset(long_name, 'n', 256);
@@ -551,6 +557,7 @@ int main(void) {
   memcpy(deep_absolute + PATH_MAX - 5, "file", 5);
   for (size_t c = 0; c < sizeof calls / sizeof *calls; ++c) {
     for (size_t n = 0; n < sizeof names / sizeof *names; ++n) {
+      if (names[n].path == NULL && sanitized) continue;
       errno = 0;
       const int result = calls[c].call(names[n].path);
       const int error = result == 0 ? 0 : errno;
@@ -572,6 +579,7 @@ int main(void) {
   }
   renew();
   senseless();
+  if (!sanitized) bad_addresses();
   if (chdir("..") != 0) perror("..");
   remove_tree("tree");
   return 0;

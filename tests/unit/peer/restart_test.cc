@@ -9,8 +9,8 @@ class Restarts : public Cluster {
   // As a process that is killed: nothing is said to anybody, and what it was at never goes on.
   void kill(std::size_t rank) {
     nodes[rank]->channel.reset();
-    static std::vector<Node*> dead;
-    dead.push_back(nodes[rank].release());
+    static auto* const dead = new std::vector<Node*>;
+    dead->push_back(nodes[rank].release());
   }
   void start_again(std::uint32_t rank, std::uint32_t incarnation, bool greets = true) {
     nodes[rank] = std::make_unique<Node>(options_);
