@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <iostream>
 #include <random>
 
 #include "tests/unit/handlers/cluster.h"
@@ -215,7 +216,7 @@ TEST_P(Races, DirectoriesIntoOneAnotherMakeNoCycle) {
 
 TEST_P(Races, ManyChangesOfFewNames) {
   const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::cout << "seed " << seed << std::endl;  // at once: it may not come to an end
   std::mt19937_64 random(seed);
   ASSERT_EQ(cluster_.make_file("d0/file"), 0);
   wire::Link link{};
