@@ -3,6 +3,8 @@
 
 #include "client-preload/fs/host_file_system.h"
 #include "client-preload/fs/path_walk.h"
+#include "client-preload/fs/thread_own.h"
+#include "client-preload/fs/view_walk.h"
 
 namespace benchfs {
 namespace {
@@ -16,11 +18,27 @@ bool names_no_entry(std::string_view text) {
   return last.empty() || last == "." || last == "..";
 }
 
+// The last answer of this thread: programs ask for their working directory again and again. It is
+// right as long as the views lead that way.
+struct Known {
+  std::uint64_t directory = 0;
+  std::string below;  // the mount point, with a slash before each name
+};
+thread_local ThreadOwn<Known> known;
+
+bool still_right(Core& core, const Known& last) {
+  return walk_in_view(core, root_inode, last.below + "/.").inode == last.directory;
+}
+
 }  // namespace
 
-Result<std::string> HostFileSystem::path_of(std::uint64_t inode) {
+Result<std::string> HostFileSystem::path_of(const std::uint64_t directory) {
   TRY_OK(core_.ready());
+  Known& last = known.get();
+  if (last.directory == directory && still_right(core_, last))
+    return core_.mount.path() + last.below;
   std::string below;
+  std::uint64_t inode = directory;
   for (int depth = 0; inode != root_inode; ++depth) {
     if (depth == depth_max) return Error(ELOOP);
     Request request;
@@ -31,6 +49,7 @@ Result<std::string> HostFileSystem::path_of(std::uint64_t inode) {
     if (below.size() > wire::path_bytes_max) return Error(ENAMETOOLONG);
     inode = reply.parent;
   }
+  last = {.directory = directory, .below = below};
   return core_.mount.path() + below;
 }
 

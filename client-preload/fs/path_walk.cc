@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "client-preload/fs/core.h"
+#include "client-preload/fs/thread_own.h"
+#include "client-preload/fs/view_walk.h"
 #include "common/placement.h"
 
 namespace benchfs {
@@ -13,16 +15,7 @@ constexpr int symlinks_max = 40;
 constexpr int restarts_max = 8;
 constexpr int steps_max = 8192;
 
-// Made on first use, freed with its thread; made again if something still runs after that.
-struct OutsidePath {
-  std::string* text = nullptr;
-  ~OutsidePath() { delete std::exchange(text, nullptr); }
-  std::string& get() {
-    if (text == nullptr) text = new std::string;
-    return *text;
-  }
-};
-thread_local OutsidePath outside;
+thread_local ThreadOwn<std::string> outside;
 
 std::string_view without_slashes(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of('/'), text.size()));
@@ -32,6 +25,12 @@ std::string_view without_slashes(std::string_view text) {
 }  // namespace
 
 const std::string& outside_path() { return outside.get(); }
+
+// Whether what the walk began at is still where the path leads, as far as can be seen.
+bool PathWalk::began_well() const {
+  return began_at_ == path_.inode ||
+         walk_in_view(core_, path_.inode, path_.text).inode == began_at_;
+}
 
 void PathWalk::go_to(std::uint64_t inode, std::string text) {
   inode_ = inode;
@@ -44,6 +43,11 @@ Status PathWalk::perform(Request& request, wire::Op op, std::span<std::byte> hea
   wire::Where where;
   std::memcpy(&where, head.data(), sizeof where);
   const std::uint32_t flags = where.flags;
+  if (text_.size() > wire::path_bytes_max) return Error(ENAMETOOLONG);
+  // Not from the top, where each server on the way would be asked.
+  const Begun begun = walk_in_view(core_, path_.inode, path_.text);
+  began_at_ = inode_ = begun.inode;
+  text_ = begun.text;
   int restarts = 0;
   for (int step = 0; step < steps_max; ++step) {
     if (text_.size() > wire::path_bytes_max) return Error(ENAMETOOLONG);
@@ -61,8 +65,9 @@ Status PathWalk::perform(Request& request, wire::Op op, std::span<std::byte> hea
     const Status answered = request.wait();
     if (!answered.ok()) {
       // It was there a moment ago: removed, or renamed over, between two requests.
-      if (answered.error() == Error(ENOENT) && at_moved_inode_ && restarts++ < restarts_max) {
-        inode_ = path_.inode;
+      const bool gone = answered.error() == Error(ENOENT) && (at_moved_inode_ || !began_well());
+      if (gone && restarts++ < restarts_max) {
+        began_at_ = inode_ = path_.inode;
         text_ = path_.text;
         extra_flags_ = 0;
         symlinks_ = 0;

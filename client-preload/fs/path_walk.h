@@ -48,6 +48,7 @@ class PathWalk {
 
  private:
   Status perform(Request& request, wire::Op op, std::span<std::byte> head, std::string_view suffix);
+  bool began_well() const;
   Status redirect(const Request& request);
   Status go_outside_or_on(std::string name);
   void go_to(std::uint64_t inode, std::string text);
@@ -55,6 +56,7 @@ class PathWalk {
   Core& core_;
   const Path& path_;
   std::uint64_t inode_;
+  std::uint64_t began_at_ = 0;
   std::string_view text_;  // of path_, or own_
   std::string own_;
   std::uint32_t extra_flags_ = 0;

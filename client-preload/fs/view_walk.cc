@@ -56,6 +56,26 @@ std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode)
   return complete(core, *here);
 }
 
+Begun walk_in_view(Core& core, std::uint64_t inode, std::string_view text) {
+  Begun begun{.inode = inode, .text = text};
+  while (true) {
+    std::string_view rest = begun.text;
+    rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
+    const std::string_view name = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(name.size());
+    rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
+    if (rest.empty() || name == "." || name == ".." || name.size() > wire::name_bytes_max)
+      return begun;
+    const auto here = look(core, begun.inode);
+    if (!here.has_value() || !may_search(*here, core.host.uid())) return begun;
+    const auto entry = core.host.in_view(home_rank(begun.inode), [&](const HostView& view) {
+      return view.entry(begun.inode, name);
+    });
+    if (!entry.has_value() || entry->inode == 0 || !S_ISDIR(entry->type)) return begun;
+    begun = {.inode = entry->inode, .text = rest};
+  }
+}
+
 std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& path, bool follow) {
   auto here = look(core, path.inode);
   std::string_view rest = path.text;

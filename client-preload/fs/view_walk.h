@@ -1,7 +1,9 @@
 // What can be answered from the views that the servers of this host show, without a request.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "client-preload/fs/file_system.h"
 #include "common/wire.h"
@@ -14,5 +16,13 @@ struct Core;
 // asked, also for what is forbidden.
 std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& path, bool follow);
 std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode);
+
+// As far into `text`, from directory `inode` on, as the views lead through directories: where a
+// server's walk may begin. The last name stays.
+struct Begun {
+  std::uint64_t inode;
+  std::string_view text;
+};
+Begun walk_in_view(Core& core, std::uint64_t inode, std::string_view text);
 
 }  // namespace benchfs

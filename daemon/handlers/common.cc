@@ -146,7 +146,8 @@ void learn(Server& server, const Inode& inode, std::uint32_t host,
   const bool wrote =
       reply.size > inode.size || reply.modified > inode.modified || reply.modified > inode.changed;
   if (!wrote && reply.accessed <= inode.accessed) return;
-  Inode& changed = server.names.change(inode);
+  Inode& changed =
+      wrote ? server.names.change(inode) : *server.names.change_access(inode.number);
   if (wrote && (changed.pages != Inode::pages_dense || (reply.flags & wire::HostFlag::sparse) != 0))
     changed.pages = Inode::pages_unknown;
   changed.size = std::max(changed.size, reply.size);

@@ -34,10 +34,10 @@ void Leases::look(const wire::LeaseKey& key) const {
       watch->recalls_.push_back(found->second);
 }
 
-bool Leases::changing(const wire::LeaseKey& key) {
+bool Leases::changing(const wire::LeaseKey& key, bool cools) {
   if (idle()) return false;
-  if (held_.contains(key)) recall(key);
-  if (any_cooling_) {
+  if (held_.contains(key)) recall(key, cools);
+  if (any_cooling_ && cools) {
     Cooling& cooling = cooling_of(key);
     if (cooling.key == key) cooling.asked = false;
   }
@@ -46,12 +46,14 @@ bool Leases::changing(const wire::LeaseKey& key) {
   return true;
 }
 
-void Leases::recall(const wire::LeaseKey& key) {
+void Leases::recall(const wire::LeaseKey& key, bool cools) {
   const auto found = held_.find(key);
   const Holders holders = std::move(found->second);
   held_.erase(found);
-  any_cooling_ = true;
-  cooling_of(key) = {.key = key, .asked = false};
+  if (cools) {
+    any_cooling_ = true;
+    cooling_of(key) = {.key = key, .asked = false};
+  }
   if (gathering_ == nullptr) gathering_ = std::make_shared<Recall>();
   gathering_->keys.push_back(key);
   gathering_->missing += static_cast<std::uint32_t>(holders.size());

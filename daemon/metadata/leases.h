@@ -62,8 +62,8 @@ class Leases {
 
   // Nothing is leased or being recalled: the calls below need not be made.
   bool idle() const { return held_.empty() && recalling_.empty() && !any_cooling_; }
-  // This is changed or locked. True: it must not be shown yet.
-  bool changing(const wire::LeaseKey& key);
+  // This is changed or locked. True: it must not be shown yet. `cools`: see Cooling.
+  bool changing(const wire::LeaseKey& key, bool cools = true);
   // This is read, to be told to somebody.
   void reading(const wire::LeaseKey& key) const {
     if (!recalling_.empty()) look(key);
@@ -112,7 +112,7 @@ class Leases {
   Cooling& cooling_of(const wire::LeaseKey& key);
 
   void look(const wire::LeaseKey& key) const;
-  void recall(const wire::LeaseKey& key);
+  void recall(const wire::LeaseKey& key, bool cools = true);
   void recall_oldest();
   void drop(const wire::LeaseKey& key);
 

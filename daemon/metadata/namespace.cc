@@ -125,6 +125,11 @@ Inode* Namespace::change(std::uint64_t number) {
   return change_opens(number);
 }
 
+Inode* Namespace::change_access(std::uint64_t number) {
+  leases_.changing(wire::lease_key(number), false);
+  return change_opens(number);
+}
+
 Inode* Namespace::change_opens(std::uint64_t number) {
   Inode* const inode = touch(number);
   if (inode != nullptr && journal_ != nullptr) changed_.push_back(number);
@@ -137,7 +142,7 @@ void Namespace::note_access(const Inode& inode) {
   if (inode.accessed > inode.modified && inode.accessed > inode.changed &&
       now - inode.accessed < day_ns)
     return;
-  change(inode.number)->accessed = now;
+  change_access(inode.number)->accessed = now;
 }
 
 void Namespace::show_in(HostView& view, std::uint32_t host) {

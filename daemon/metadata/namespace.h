@@ -78,6 +78,8 @@ class Namespace {
   // inode.
   Inode* change(std::uint64_t number);
   Inode& change(const Inode& inode) { return *change(inode.number); }
+  // The same for its access time alone, which reads change once: it is leased again at once.
+  Inode* change_access(std::uint64_t number);
   // The same for which hosts have it open, and nothing else: leases on it stay.
   Inode* change_opens(std::uint64_t number);
   // The same for what is not logged: how often it is open, who may trust its own size.

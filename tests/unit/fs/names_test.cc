@@ -248,6 +248,25 @@ TEST_P(ShownFileNames, OpensDirectoriesAndMissesFilesWithoutARequest) {
   EXPECT_EQ(get("d/missing"), "there");
 }
 
+// Wherever the directories above it are at home.
+TEST_P(ShownFileNames, MakesAFileDeepDownWithOneRequest) {
+  std::string deep = "d";
+  for (int i = 0; i < 6; ++i, deep += "/d")
+    ASSERT_TRUE(fs->make_directory(at(deep), 0755).ok());
+  deep.resize(deep.size() - 2);
+  for (std::size_t end = 1; end <= deep.size(); end += 2)
+    ASSERT_TRUE(fs->stat(at(deep.substr(0, end)), true).ok());
+  const std::uint64_t before = fs->requests_sent();
+  const int fd = open((deep + "/new").c_str(), O_CREAT | O_EXCL | O_WRONLY);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(fs->requests_sent(), before + 1);
+  close(fd);
+  EXPECT_TRUE(fs->rename(at("d/d/d"), at("moved"), 0).ok());
+  EXPECT_EQ(stat_error(deep + "/new"), ENOENT);
+  EXPECT_TRUE(fs->make_directory(at("d/d/d"), 0755).ok());
+  EXPECT_EQ(stat_error("d/d/d/new"), ENOENT);
+}
+
 TEST_P(FileNames, AnswersAboutTheInstance) {
   const auto status = fs->status();
   ASSERT_TRUE(status.ok());

@@ -119,6 +119,12 @@ TEST_P(FileProcess, ChangesTheWorkingDirectory) {
   ASSERT_TRUE(fs->change_directory(at("d")).ok());
   EXPECT_TRUE(fs->working_directory_is_ours());
   EXPECT_EQ(*fs->working_directory(), name("d"));
+  if (GetParam() != View::one_of_three) {  // what seems to be elsewhere is not shown
+    EXPECT_TRUE(fs->stat(at("d"), true).ok());
+    const std::uint64_t asked = fs->requests_sent();
+    EXPECT_EQ(*fs->working_directory(), name("d"));
+    EXPECT_EQ(fs->requests_sent(), asked);
+  }
   EXPECT_TRUE(fs->stat(*fs->locate(AT_FDCWD, "f"), true).ok());
   EXPECT_TRUE(fs->stat(*fs->locate(AT_FDCWD, "../d/./f"), true).ok());
   EXPECT_LT(::open("f", O_RDONLY), 0) << "what bypasses us must not land elsewhere";

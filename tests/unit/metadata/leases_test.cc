@@ -86,6 +86,13 @@ TEST_F(LeasesTest, WhatWasRecalledIsGivenAgainToTheSecondWhoAsksAfterAChange) {
   EXPECT_TRUE(leases_->give(key(1), 3));
 }
 
+TEST_F(LeasesTest, WhatAReadChangedIsGivenAgainAtOnce) {
+  leases_->give(key(1), 3);
+  EXPECT_TRUE(leases_->changing(key(1), false));
+  leases_->dropped({key(1)});
+  EXPECT_TRUE(leases_->give(key(1), 3));
+}
+
 TEST_F(LeasesTest, WhatChangesTogetherIsDroppedByAllBeforeAnybodyHearsOfAnyOfIt) {
   leases_->give(key(1), 3);
   leases_->give(key(2), 5);
