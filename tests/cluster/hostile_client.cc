@@ -307,7 +307,7 @@ void ring() {
   }
   // Every operation, those of servers and unknown ones too, with any content. All but the one that
   // is meant to end the servers.
-  for (std::uint16_t op = 0; op < 64; ++op) {
+  for (std::uint16_t op = 0; op < 136; ++op) {
     if (op == static_cast<std::uint16_t>(wire::Op::stop)) continue;
     for (int round = 0; round < 60; ++round) {
       send(*client, random_message(op));
