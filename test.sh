@@ -39,13 +39,14 @@ fail() {
 
 # NAME SECONDS COMMAND...: runs a part and adds what its last summary line says.
 run_part() {
-  local name=$1 seconds summary code
+  local name=$1 seconds summary code began=$SECONDS
   seconds=$(limit "$2")
   shift 2
   echo
   echo "=== $name (at most $seconds s)"
   timeout --kill-after=20 "$seconds" "$@" 2>&1 | tee "$out/log"
   code=${PIPESTATUS[0]}
+  echo "=== $name took $((SECONDS - began)) s"
   summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$out/log" | tail -n 1)
   if [ -z "$summary" ]; then
     [ "$code" -eq 124 ] && code="124: time limit"
@@ -93,6 +94,7 @@ run_script() {  # NAME BUILD_DIR SECONDS LABEL
 }
 
 build() {  # PRESET BUILD_DIR SECONDS
+  local began=$SECONDS
   echo
   echo "=== build ($1)"
   if ! timeout --kill-after=20 "$(limit "$3")" \
@@ -103,6 +105,7 @@ build() {  # PRESET BUILD_DIR SECONDS
     return 1
   fi
   tail -n 1 "$out/build.log"
+  echo "=== build ($1) took $((SECONDS - began)) s"
 }
 
 wants() {
