@@ -18,6 +18,7 @@ constexpr const char* missing_entry = "missing-entry";
 constexpr const char* link_count = "link-count";
 constexpr const char* orphan_inode = "orphan-inode";
 constexpr const char* wrong_parent = "wrong-parent";
+constexpr const char* broken_split = "broken-split";
 constexpr const char* detached = "detached-directory";
 constexpr const char* orphan_chunk = "orphan-chunk";
 constexpr const char* misplaced_chunk = "misplaced-chunk";
@@ -90,7 +91,12 @@ std::string Consistency::name_of(std::uint64_t number) const {
   return text + " (" + path(found->second.directory, kept(found->second.entry_at)) + ")";
 }
 
-void Consistency::add(std::uint32_t, const wire::CheckedInode& inode, std::string_view name) {
+void Consistency::add(std::uint32_t rank, const wire::CheckedInode& inode, std::string_view name) {
+  if (inode.open == wire::checked_part) {
+    parts_[inode.inode].push_back(
+        {.low = inode.size, .high = inode.parent, .rank = rank, .subdirectories = inode.links});
+    return;
+  }
   Known known;
   known.size = inode.size;
   known.mode = inode.mode;
@@ -116,6 +122,10 @@ void Consistency::add(std::uint32_t rank, const wire::CheckedEntry& entry, std::
     note(misplaced_entry, entry.inode,
          "entry " + path(entry.directory, name) + " of inode " + text_of(entry.inode) +
              ": not at the place of its name");
+  if (!in_its_part(rank, entry))
+    note(misplaced_entry, entry.inode,
+         "entry " + path(entry.directory, name) + " of inode " + text_of(entry.inode) +
+             " at rank " + text_of(rank) + ": not in the part of the directory that it belongs to");
   if (!entries_.emplace(entry.directory, hash_bytes_128(name)[0]).second)
     note(double_entry, entry.inode,
          "entry " + path(entry.directory, name) + ": the name is there twice");
@@ -138,6 +148,14 @@ void Consistency::add(std::uint32_t rank, const wire::CheckedEntry& entry, std::
          "entry " + path(entry.directory, name) + " is one too many of " + name_of(entry.inode) +
              ", link count " + text_of(is_directory(inode.mode) ? 1 : inode.links));
   }
+}
+
+bool Consistency::in_its_part(std::uint32_t rank, const wire::CheckedEntry& entry) const {
+  const auto parts = parts_.find(entry.directory);
+  if (parts == parts_.end()) return true;
+  return std::ranges::any_of(parts->second, [&](const Part& part) {
+    return part.rank == rank && part.low <= entry.cookie && entry.cookie < part.high;
+  });
 }
 
 bool Consistency::is_long(const wire::CheckedChunk& chunk, const Known& inode) const {
@@ -231,9 +249,12 @@ void Consistency::check_directory(std::uint64_t number, const Known& inode,
   const auto damage = [&](const char* kind, const std::string& text) {
     found.push_back({.kind = kind, .inode = number, .text = text});
   };
-  if (inode.links != 2 + inode.subdirectories)
-    damage(link_count, name_of(number) + ", a directory: link count " + text_of(inode.links) +
-                           ", " + counted(inode.subdirectories, "subdirectory", "subdirectories"));
+  std::uint32_t links = inode.links;
+  if (const auto parts = parts_.find(number); parts != parts_.end())
+    for (const Part& part : parts->second) links += part.subdirectories;
+  if (links != 2 + inode.subdirectories)
+    damage(link_count, name_of(number) + ", a directory: link count " + text_of(links) + ", " +
+                           counted(inode.subdirectories, "subdirectory", "subdirectories"));
   if (number == root_inode) {
     if (inode.entries > 0) damage(double_entry, "the root has a name");
     return;
@@ -249,6 +270,34 @@ void Consistency::check_directory(std::uint64_t number, const Known& inode,
     damage(detached, name_of(number) + ", a directory that lies in itself");
 }
 
+// Together they hold every cookie once.
+void Consistency::check_parts(std::uint64_t directory, std::vector<Part> parts,
+                              std::vector<Damage>& found) const {
+  if (!inodes_.contains(directory)) {
+    found.push_back({.kind = orphan_inode,
+                     .inode = directory,
+                     .text = "a part of inode " + text_of(directory) + " at rank " +
+                             text_of(parts.front().rank) + ": there is no such directory"});
+    return;
+  }
+  std::ranges::sort(parts, {}, &Part::low);
+  std::uint64_t next = 0;
+  for (const Part& part : parts) {
+    if (part.low != next)
+      found.push_back({.kind = broken_split,
+                       .inode = directory,
+                       .text = name_of(directory) + ", a directory that was split: " +
+                               (part.low > next ? "no part holds" : "two parts hold") +
+                               " what comes before the part at rank " + text_of(part.rank)});
+    next = std::max(next, part.high);
+  }
+  if (next != cookies_end)
+    found.push_back(
+        {.kind = broken_split,
+         .inode = directory,
+         .text = name_of(directory) + ", a directory that was split: its end is missing"});
+}
+
 std::vector<Damage> Consistency::damage() const {
   std::vector<Damage> found = damage_;
   for (const auto& [number, inode] : inodes_) {
@@ -257,6 +306,7 @@ std::vector<Damage> Consistency::damage() const {
     else
       check_links(number, inode, found);
   }
+  for (const auto& [number, parts] : parts_) check_parts(number, parts, found);
   if (!inodes_.contains(root_inode))
     found.push_back({.kind = missing_entry, .inode = root_inode, .text = "there is no root"});
   for (const LongChunk& item : long_) {

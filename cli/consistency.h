@@ -65,6 +65,12 @@ class Consistency {
     std::uint32_t subdirectories = 0;  // entries of that type found in it
     bool open = false;
   };
+  struct Part {  // holds cookies [low, high)
+    std::uint64_t low;
+    std::uint64_t high;
+    std::uint32_t rank;
+    std::uint32_t subdirectories;  // that the directory itself does not count
+  };
   struct LongChunk {
     std::uint32_t rank;
     wire::CheckedChunk chunk;
@@ -78,12 +84,16 @@ class Consistency {
   void note(const char* kind, std::uint64_t inode, std::string text);
   void check_links(std::uint64_t number, const Known& inode, std::vector<Damage>& found) const;
   void check_directory(std::uint64_t number, const Known& inode, std::vector<Damage>& found) const;
+  bool in_its_part(std::uint32_t rank, const wire::CheckedEntry& entry) const;
+  void check_parts(std::uint64_t directory, std::vector<Part> parts,
+                   std::vector<Damage>& found) const;
   bool leads_to_root(std::uint64_t directory) const;
   bool is_long(const wire::CheckedChunk& chunk, const Known& inode) const;
 
   std::uint32_t ranks_;
   std::uint64_t chunk_bytes_;
   absl::flat_hash_map<std::uint64_t, Known> inodes_;
+  absl::flat_hash_map<std::uint64_t, std::vector<Part>> parts_;  // of directories that were split
   absl::flat_hash_set<std::pair<std::uint64_t, std::uint64_t>> entries_;  // hashes
   std::string names_;           // a length byte before each; offset 0 is the empty name
   std::vector<Damage> damage_;  // seen while adding

@@ -240,6 +240,10 @@ constexpr Setting table[] = {
         "What is done for changes of names and attributes to outlive a server that crashes. write: "
         "they are in a log in the data directory before they are answered. fsync: on its device, "
         "too. off: nothing; a server that crashes takes them along."),
+    row<&Config::metadata, &Metadata::directory_split_entries, Number<0, 1U << 30>>(
+        "metadata", "directory_split_entries", "4096", Agree::yes,
+        "Entries above which a rank gives half of its part of a directory to another rank; 0: "
+        "never."),
 
     row<&Config::client, &Client::mount_point, MountPoint>(
         "client", "mount_point", "/benchfs", Agree::yes,

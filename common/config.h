@@ -47,8 +47,9 @@ struct Config {
     friend bool operator==(const Network&, const Network&) = default;
   };
   struct Metadata {
-    std::uint64_t max_inodes = 0;  // per rank; 0: no limit
     MetadataLog log = MetadataLog::write;
+    std::uint64_t max_inodes = 0;                  // per rank; 0: no limit
+    std::uint32_t directory_split_entries = 4096;  // 0: never split
     friend bool operator==(const Metadata&, const Metadata&) = default;
   };
   struct Client {

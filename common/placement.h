@@ -45,6 +45,8 @@ std::uint64_t name_hash(std::uint64_t parent_inode, std::string_view name);
 // The place of a name in its directory's listing: positive as a long, for telldir; 1 and 2 are "."
 // and "..".
 std::uint64_t entry_cookie(std::uint64_t parent_inode, std::string_view name);
+inline constexpr int cookie_bits = 63;
+inline constexpr std::uint64_t cookies_end = std::uint64_t{1} << cookie_bits;
 
 // Jump consistent hash (Lamping and Veach, 2014): balanced without a table, and with one bucket
 // more only the keys that go into the new bucket move. `buckets` must not be 0.

@@ -21,7 +21,7 @@ namespace benchfs::wire {
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr std::uint32_t version = 3;
+inline constexpr std::uint32_t version = 4;
 inline constexpr std::size_t name_bytes_max = 255;
 inline constexpr std::size_t path_bytes_max = 4095;
 inline constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 62;
@@ -67,6 +67,11 @@ enum class Op : std::uint16_t {
   decide = 61,         // make it, or forget it
   outcome = 62,        // what was decided? Asked by who agreed and heard nothing
   rename_ticket = 63,  // rank 0 lets one directory at a time move to another parent
+  // parts of split directories
+  fill_part = 64,        // entries for a part that is to be made
+  part_status = 65,      // what it adds to the directory's attributes
+  part_attributes = 66,  // the directory's mode and owner changed
+  parts_of = 67,         // all of a directory
   // after a restart
   held_opens = 80,  // which inodes at home at the asking rank a host has open
   // locks of files
@@ -165,8 +170,16 @@ enum RedirectKind : std::uint32_t {
   moved = 1,    // another rank's directory or inode
   symlink = 2,  // the target follows; it takes the place of what was consumed
   above = 3,    // ".." of the root
+  part = 4,     // a part of a directory that was split; a PartHint follows
 };
-static_assert(Struct<Redirect> && sizeof(Redirect) == 16);
+// Where to ask at once the next time: all names of `directory` whose cookies begin (bit 62 first)
+// with the same `depth` bits as this one's are there, or it knows where. 0: no such thing is known.
+struct PartHint {
+  std::uint64_t directory;
+  std::uint32_t depth;
+  std::uint32_t reserved;
+};
+static_assert(Struct<Redirect> && sizeof(Redirect) == 16 && Struct<PartHint>);
 
 struct Stat {
   static constexpr Op op = Op::stat;
@@ -321,7 +334,9 @@ static_assert(Message<SetAttributes>);
 struct ListReply {
   std::uint64_t parent;  // for ".."
   std::uint32_t entries;
-  std::uint32_t end;  // 1: nothing comes after these
+  std::uint32_t end;          // 1: nothing comes after these
+  std::uint64_t next;         // not 0: what comes after these is in this part
+  std::uint64_t next_cookie;  // from there on
 };
 struct ListEntry {       // `name_bytes` of name follow; the next entry begins right after
   std::uint64_t cookie;  // to go on after this entry
@@ -340,6 +355,7 @@ static_assert(Message<List> && Struct<ListReply> && Struct<ListEntry> && sizeof(
 
 struct NameOfReply {  // the name follows
   std::uint64_t parent;
+  std::uint64_t whole;  // the directory itself, or that of which it is a part
 };
 struct NameOf {
   static constexpr Op op = Op::name_of;
@@ -349,7 +365,8 @@ struct NameOf {
 static_assert(Message<NameOf>);
 
 struct ResolveReply {
-  std::uint64_t inode;  // the directory; the name is what is left of the path
+  std::uint64_t inode;  // the directory, or its part; the name is what is left of the path
+  std::uint64_t whole;  // the directory
   std::uint32_t consumed;
   std::uint32_t reserved;
 };
@@ -524,15 +541,19 @@ enum class TransactionKind : std::uint32_t {
   replace_file = 6,       // rename over a file or a symlink
   replace_directory = 7,  // rename over an empty directory
   exchange = 8,
+  split = 9,  // of a directory
 };
-inline constexpr std::uint32_t transaction_kinds = 9;
+inline constexpr std::uint32_t transaction_kinds = 10;
 
 enum class StepKind : std::uint32_t {
   set_entry = 1,         // (inode, name) is to lead to `value` of `type`, or nowhere; now: `holds`
   add_links = 2,         // `links` names more of `inode`; 0: it was renamed
   make_directory = 3,    // named `name` in directory `value`, with mode `type`
-  remove_directory = 4,  // `inode` is to go, if it is empty
+  remove_directory = 4,  // `inode` is to go, if it is empty and has `holds` parts
   move_directory = 5,    // `inode` is to be `name` in directory `value`
+  make_part = 6,         // `inode`, which was filled, is to be a part of directory `value`
+  split_off = 7,  // what `inode` has from cookie `holds` on is in part `value`, of depth `type`
+  add_part = 8,   // `inode` is to know that part
 };
 struct Step {  // the name follows; the next step begins right after
   std::uint64_t inode;
@@ -847,9 +868,13 @@ struct CheckedInode {  // a directory's name in its parent follows
   std::uint64_t parent;  // directories
   std::uint32_t mode;
   std::uint32_t links;  // of a directory: 2 and its subdirectories
-  std::uint32_t open;   // 1: some host has it open
+  std::uint32_t open;   // 1: some host has it open; or checked_part
   std::uint32_t name_bytes;
 };
+// Of CheckedInode::open: this rank holds those entries of directory `inode`, which was split, whose
+// cookies are from `size` on and below `parent`; `links` of its subdirectories are not counted in
+// the directory's own row.
+inline constexpr std::uint32_t checked_part = 2;
 struct CheckInodesReply {
   std::uint64_t next;  // to go on with; 0: that was all
   std::uint64_t inodes;
@@ -904,6 +929,65 @@ struct CheckChunks {
 };
 static_assert(Message<CheckChunks> && Struct<CheckChunksReply> && sizeof(CheckedChunk) == 24 &&
               Struct<CheckedChunk>);
+// To a rank that is to hold a part: first one without entries, answered by a number for it; then
+// its entries, each a PartEntry and a name.
+struct FillPartReply {
+  std::uint64_t part;
+};
+struct FillPart {
+  static constexpr Op op = Op::fill_part;
+  using Reply = FillPartReply;
+  std::uint64_t part;  // 0: take one
+  std::uint64_t directory;
+  std::uint64_t low;
+  std::uint64_t high;
+  std::uint32_t mode;
+  std::uint32_t uid;
+  std::uint32_t gid;
+  std::uint32_t index;
+  std::uint32_t depth;
+  std::uint32_t entries;
+};
+struct PartEntry {
+  std::uint64_t inode;
+  std::uint32_t type;
+  std::uint32_t name_bytes;
+};
+static_assert(Message<FillPart> && Struct<PartEntry>);
+
+struct PartStatusReply {
+  std::uint64_t entries;
+  std::uint64_t subdirectories;
+  std::int64_t modified;
+  std::int64_t changed;
+};
+struct PartStatus {
+  static constexpr Op op = Op::part_status;
+  using Reply = PartStatusReply;
+  std::uint64_t part;
+};
+static_assert(Message<PartStatus> && Struct<PartStatusReply>);
+
+struct PartAttributes {
+  static constexpr Op op = Op::part_attributes;
+  using Reply = Nothing;
+  std::uint64_t part;
+  std::uint32_t mode;
+  std::uint32_t uid;
+  std::uint32_t gid;
+  std::uint32_t reserved;
+};
+static_assert(Message<PartAttributes>);
+
+struct PartsOfReply {  // the numbers of the parts follow
+  std::uint64_t parts;
+};
+struct PartsOf {
+  static constexpr Op op = Op::parts_of;
+  using Reply = PartsOfReply;
+  std::uint64_t inode;
+};
+static_assert(Message<PartsOf>);
 
 // Copies a struct out of bytes that a stranger wrote.
 template <Struct M>

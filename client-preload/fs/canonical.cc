@@ -74,15 +74,15 @@ Result<std::string> HostFileSystem::canonical(const Path& path) {
     last.erase(0, std::min(last.find_first_not_of('/'), last.size()));
     const bool wants_directory = last.ends_with('/');
     last.erase(last.find_last_not_of('/') + 1);
-    const Path itself{.inode = found.inode, .text = last};
+    const Path itself{.inode = found.whole, .text = last};
     TRY(const struct stat status, stat(itself, false));
     if (!S_ISLNK(status.st_mode)) {
       if (wants_directory && !S_ISDIR(status.st_mode)) return Error(ENOTDIR);
-      return absolute(found.inode, last);
+      return absolute(found.whole, last);
     }
     TRY(std::string target, read_link(itself));
     if (wants_directory) target += '/';
-    here = {.inode = found.inode, .text = std::move(target)};
+    here = {.inode = found.whole, .text = std::move(target)};
     if (!here.text.starts_with('/')) continue;
     const auto rest = core_.locate_absolute(here.text.c_str());
     if (!rest) {  // the walk says so, and where to

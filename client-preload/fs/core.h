@@ -12,6 +12,7 @@
 #include "client-preload/fs/file_system.h"
 #include "client-preload/fs/host.h"
 #include "client-preload/fs/mount.h"
+#include "client-preload/fs/part_cache.h"
 #include "client-preload/fs/private_descriptors.h"
 #include "client-preload/fs/working_directory.h"
 #include "common/placement.h"
@@ -84,6 +85,7 @@ struct Core {
   Host host;
   ChunkCache cache;
   ChunkIo io;
+  PartCache parts;
   DescriptorTable descriptors;
   WorkingDirectory working_directory;
   CreationMask creation_mask;

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::uint64_t dot_cookie = 1;
 constexpr std::uint64_t dots_cookie = 2;
+// From part to part of a directory that was split: as many as there can be, and once back.
+constexpr std::uint32_t hops_max = 2 * ranks_max;
 
 }  // namespace
 
@@ -20,9 +22,16 @@ Result<std::vector<DirectoryEntry>> OpenFile::list(std::uint64_t cookie) {
   // The last page said that nothing follows: no request is needed to say so again.
   if (cookie > dots_cookie && cookie == listing_end_.load(std::memory_order_relaxed)) return page;
   TRY_OK(core_.ready());
-  const wire::List message{.inode = inode(), .cookie = cookie <= dots_cookie ? 0 : cookie};
+  // A directory that was split says where its entries go on.
+  wire::List message{.inode = inode(), .cookie = cookie <= dots_cookie ? 0 : cookie};
   Request request;
-  TRY(const auto head, core_.ask(request, home_rank(inode()), message));
+  TRY(auto head, core_.ask(request, home_rank(inode()), message));
+  const std::uint64_t parent = head.parent;
+  for (std::uint32_t hops = 0; head.entries == 0 && head.end == 0; ++hops) {
+    if (head.next == 0 || hops == hops_max) return Error(EIO);
+    message = {.inode = head.next, .cookie = head.next_cookie};
+    TRY(head, core_.ask(request, home_rank(message.inode), message));
+  }
   const auto body = request.body();
   std::size_t at = sizeof head;
   if (head.entries > body.size() / sizeof(wire::ListEntry)) return Error(EIO);
@@ -30,7 +39,7 @@ Result<std::vector<DirectoryEntry>> OpenFile::list(std::uint64_t cookie) {
   if (cookie < dot_cookie)
     page.push_back({.inode = inode(), .cookie = dot_cookie, .type = DT_DIR, .name = "."});
   if (cookie < dots_cookie)
-    page.push_back({.inode = head.parent, .cookie = dots_cookie, .type = DT_DIR, .name = ".."});
+    page.push_back({.inode = parent, .cookie = dots_cookie, .type = DT_DIR, .name = ".."});
   for (std::uint32_t i = 0; i < head.entries; ++i) {
     if (at > body.size()) return Error(EIO);
     TRY(const auto row, wire::parse<wire::ListEntry>(body.subspan(at)));

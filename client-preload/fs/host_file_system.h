@@ -78,6 +78,7 @@ class HostFileSystem final : public FileSystem {
   void exec_failed() override;
 
  private:
+  std::optional<Status> try_rename(const Path& from, const Path& to, unsigned flags);
   Result<wire::Attributes> attributes_of(const Path& path, bool follow);
   // What a change is answered where nothing may be changed: of what is there, of what is to be
   // made.

@@ -8,6 +8,8 @@
 namespace benchfs {
 namespace {
 
+constexpr int renames_max = 64;
+
 struct Name {
   std::uint64_t directory;
   std::string text;
@@ -58,16 +60,16 @@ Status HostFileSystem::unlink(const Path& path) {
   return Done{};
 }
 
-Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) {
-  TRY_OK(core_.ready_to_change());
+// None: one of the directories was split meanwhile, resolve again.
+std::optional<Status> HostFileSystem::try_rename(const Path& from, const Path& to, unsigned flags) {
   // As the kernel does: both parents, then "." and "..", which are no names to rename.
   const bool exclusive = (flags & RENAME_NOREPLACE) != 0;
   const auto from_name = is_start(from) ? Result<Name>(Error(EBUSY)) : resolve(core_, from);
-  if (!from_name.ok() && from_name.error() != Error(EBUSY)) return from_name.error();
+  if (!from_name.ok() && from_name.error() != Error(EBUSY)) return Status(from_name.error());
   const auto to_name = is_start(to) ? Result<Name>(Error(EBUSY)) : resolve(core_, to);
-  if (!to_name.ok() && to_name.error() != Error(EBUSY)) return to_name.error();
-  if (!from_name.ok()) return Error(EBUSY);
-  if (!to_name.ok()) return Error(exclusive ? EEXIST : EBUSY);
+  if (!to_name.ok() && to_name.error() != Error(EBUSY)) return Status(to_name.error());
+  if (!from_name.ok()) return Status(Error(EBUSY));
+  if (!to_name.ok()) return Status(Error(exclusive ? EEXIST : EBUSY));
   const Name& source = *from_name;
   const Name& target = *to_name;
   const wire::Rename message{.from_directory = source.directory,
@@ -78,14 +80,25 @@ Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) 
                              .slashes = (source.wants_directory ? wire::NameFlag::from_slash : 0u) |
                                         (target.wants_directory ? wire::NameFlag::to_slash : 0u)};
   const std::uint32_t rank = home_rank(source.directory);
-  TRY(Channel* const channel, core_.host.channel(rank));
+  const auto connected = core_.host.channel(rank);
+  if (!connected.ok()) return Status(connected.error());
+  Channel* const channel = *connected;
   Request request;
   request.begin(*channel);
   request.add(wire::bytes_of(message));
   request.add(wire::bytes_of(source.text));
   request.add(wire::bytes_of(target.text));
   request.post(wire::Op::rename, rank);
-  return request.wait();
+  const Status done = request.wait();
+  if (done.ok() && request.redirected()) return {};
+  return done;
+}
+
+Status HostFileSystem::rename(const Path& from, const Path& to, unsigned flags) {
+  TRY_OK(core_.ready_to_change());
+  for (int tries = 0; tries < renames_max; ++tries)
+    if (const auto done = try_rename(from, to, flags)) return *done;
+  return Error(EIO);
 }
 
 Status HostFileSystem::link(const Path& from, const Path& to, bool follow) {

@@ -22,6 +22,12 @@ std::string_view without_slashes(std::string_view text) {
   return text;
 }
 
+// "name" of "/name/and/more".
+std::string_view first_name(std::string_view text) {
+  text = without_slashes(text);
+  return text.substr(0, text.find('/'));
+}
+
 }  // namespace
 
 const std::string& outside_path() { return outside.get(); }
@@ -51,11 +57,12 @@ Status PathWalk::perform(Request& request, wire::Op op, std::span<std::byte> hea
   int restarts = 0;
   for (int step = 0; step < steps_max; ++step) {
     if (text_.size() > wire::path_bytes_max) return Error(ENAMETOOLONG);
-    where = {.inode = inode_,
+    const std::uint64_t at = core_.parts.find(inode_, first_name(text_));
+    where = {.inode = at,
              .path_bytes = static_cast<std::uint32_t>(text_.size()),
              .flags = flags | extra_flags_};
     std::memcpy(head.data(), &where, sizeof where);
-    const std::uint32_t rank = home_rank(inode_);
+    const std::uint32_t rank = home_rank(at);
     TRY(Channel* const channel, core_.host.channel(rank));
     request.begin(*channel);
     if (!request.add(head) || !request.add(wire::bytes_of(text_)) ||
@@ -97,6 +104,14 @@ Status PathWalk::redirect(const Request& request) {
       at_moved_inode_ = rest.empty();
       extra_flags_ = only_slashes ? std::uint32_t{wire::WhereFlag::directory} : 0;
       return Done{};
+    case wire::RedirectKind::part: {
+      TRY(const auto hint, wire::parse<wire::PartHint>(request.body().subspan(sizeof where)));
+      core_.parts.learn(hint, first_name(rest), where.inode);
+      inode_ = where.inode;
+      text_ = rest;
+      extra_flags_ = 0;
+      return Done{};
+    }
     case wire::RedirectKind::symlink: {
       if (++symlinks_ > symlinks_max) return Error(ELOOP);
       TRY(const auto target,

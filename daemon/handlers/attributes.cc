@@ -26,6 +26,50 @@ Answer take_privileges(Server& server, const Inode& inode) {
   return Answer(attributes_of(inode));
 }
 
+Answer set(Server& server, const Caller& caller, const wire::SetAttributes& request,
+           const Inode& inode) {
+  if (inode.is_symlink() && (request.valid & wire::valid_mode) != 0)
+    return Answer(Error(EOPNOTSUPP));
+  const std::int64_t time = now();
+  Inode& changed = server.names.change(inode);
+  if ((request.valid & wire::valid_mode) != 0) {
+    changed.mode = changed.type() | (request.mode & 07777);
+    if (caller.uid != 0 && (changed.mode & S_ISGID) != 0 && !in_own_groups(changed.gid))
+      changed.mode &= ~std::uint32_t{S_ISGID};
+  }
+  if ((request.valid & (wire::valid_uid | wire::valid_gid | wire::valid_owner)) != 0)
+    changed.mode &= ~privileges(changed);
+  if ((request.valid & wire::valid_uid) != 0) changed.uid = request.uid;
+  if ((request.valid & wire::valid_gid) != 0) changed.gid = request.gid;
+  if ((request.valid & wire::valid_accessed) != 0) changed.accessed = request.accessed;
+  if ((request.valid & wire::valid_modified) != 0) changed.modified = request.modified;
+  if ((request.valid & wire::valid_accessed_now) != 0) changed.accessed = time;
+  if ((request.valid & wire::valid_modified_now) != 0) changed.modified = time;
+  changed.changed = time;
+  return Answer(attributes_of(changed));
+}
+
+// A directory that was split: its parts decide by its mode and owner, too.
+Task<Answer> set_of_split(Server& server, const Caller& caller, wire::SetAttributes request,
+                          std::uint64_t number, bool times) {
+  const auto before = co_await attributes_of_whole(server, number);
+  if (!before.ok()) co_return Answer(before.error());
+  LockKey key{number, std::string()};  // so that no part is made meanwhile
+  const int locked = co_await server.names.lock(server.loop, key);
+  if (locked != 0) co_return Answer(Error(-locked));
+  Status told = Error(ENOENT);
+  if (Inode* const inode = server.names.change(number); inode != nullptr) {
+    inode->modified = std::max(inode->modified, before->modified);
+    if (times) inode->directory->partition->times_set = now();
+    set(server, caller, request, *inode);
+    told = co_await tell_parts(server, number, inode->mode, inode->uid, inode->gid);
+  }
+  server.names.unlock(number, {});
+  if (!told.ok()) co_return Answer(told.error());
+  const auto after = co_await attributes_of_whole(server, number);
+  co_return after.ok() ? Answer(*after) : Answer(after.error());
+}
+
 }  // namespace
 
 Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
@@ -54,24 +98,9 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
         !in_own_groups(request.gid))
       co_return Answer(Error(EPERM));
   }
-  const std::int64_t time = now();
-  Inode& changed = server.names.change(*inode);
-  if ((request.valid & wire::valid_mode) != 0) {
-    if (changed.is_symlink()) co_return Answer(Error(EOPNOTSUPP));
-    changed.mode = changed.type() | (request.mode & 07777);
-    if (caller.uid != 0 && (changed.mode & S_ISGID) != 0 && !in_own_groups(changed.gid))
-      changed.mode &= ~std::uint32_t{S_ISGID};
-  }
-  if ((request.valid & (wire::valid_uid | wire::valid_gid | wire::valid_owner)) != 0)
-    changed.mode &= ~privileges(changed);
-  if ((request.valid & wire::valid_uid) != 0) changed.uid = request.uid;
-  if ((request.valid & wire::valid_gid) != 0) changed.gid = request.gid;
-  if ((request.valid & wire::valid_accessed) != 0) changed.accessed = request.accessed;
-  if ((request.valid & wire::valid_modified) != 0) changed.modified = request.modified;
-  if ((request.valid & wire::valid_accessed_now) != 0) changed.accessed = time;
-  if ((request.valid & wire::valid_modified_now) != 0) changed.modified = time;
-  changed.changed = time;
-  co_return Answer(attributes_of(changed));
+  if (inode->is_directory() && inode->directory->parts() != 0)
+    co_return co_await set_of_split(server, caller, request, inode->number, times);
+  co_return set(server, caller, request, *inode);
 }
 
 }  // namespace benchfs

@@ -74,7 +74,7 @@ std::vector<std::uint32_t> chunk_ranks(const Server& server, std::uint64_t inode
 }
 
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
-                     std::span<const std::byte> tail, bool to_name, bool creates) {
+                     std::span<const std::byte> tail, bool to_name, Intent intent) {
   const auto path = wire::text(tail, 0, where.path_bytes);
   if (!path.ok()) co_return Answer(path.error());
   if (path->size() > wire::path_bytes_max * 2) co_return Answer(Error(ENAMETOOLONG));
@@ -88,11 +88,12 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
     turn.reset();
     if (had.has_value()) server.names.unlock(had->directory, had->name);
     if (const auto* walked = std::get_if<Walked>(&walk)) {
-      if (!creates || walked->directory == nullptr || walked->found) co_return *walked;
+      const bool changes = intent == Intent::create ? !walked->found : walked->found;
+      if (intent == Intent::look || walked->directory == nullptr || !changes) co_return *walked;
       const std::uint64_t directory = walked->directory->number;
       const bool ours = had.has_value() && had->directory == directory && had->name.empty();
       if (ours || !server.names.locks().locked_exclusively(directory, {})) co_return *walked;
-      LockKey key{directory, std::string()};  // perhaps it is being removed
+      LockKey key{directory, std::string()};  // perhaps it is being removed or split
       const int got = co_await server.names.lock(server.loop, key);
       if (got != 0) co_return Answer(Error(-got));
       turn = WalkedOntoLock{directory, std::string()};

@@ -17,10 +17,11 @@ namespace benchfs {
 // Walked is valid until the next suspension; who then locks its name looks at the entry again. An
 // Answer is to be sent as it is: redirect or error.
 using Arrival = std::variant<Walked, Answer>;
-// `creates`: the caller would make a missing last component, and waits until it is clear whether
-// the directory is being removed; then it must make it before the next suspension.
+// Who would make a missing last component, or remove the one that is there, waits until it is clear
+// whether the directory is being removed or split; then it must do so before the next suspension.
+enum class Intent : std::uint8_t { look, create, remove };
 Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
-                     std::span<const std::byte> tail, bool to_name, bool creates = false);
+                     std::span<const std::byte> tail, bool to_name, Intent intent = Intent::look);
 
 // Waits while a change under way has the name locked, or the inode (name empty). What is true then
 // is true until the next suspension. EIO: whoever decides it is gone.
@@ -38,6 +39,16 @@ Task<Status> count_blocks(Server& server, std::uint64_t number);
 // The ranks that may hold chunks of bytes [from, to).
 std::vector<std::uint32_t> chunk_ranks(const Server& server, std::uint64_t inode,
                                        std::uint64_t from, std::uint64_t to);
+
+// The parts of a directory at home here that was split, by number; none if it was not.
+std::vector<std::uint64_t> parts_here(const Inode& directory);
+// Of any directory.
+Task<Result<std::vector<std::uint64_t>>> parts_of(Server& server, std::uint64_t directory);
+// Of a directory at home here, its parts counted in.
+Task<Result<wire::Attributes>> attributes_of_whole(Server& server, std::uint64_t directory);
+// Tells the parts the directory's mode and owner. The first error.
+Task<Status> tell_parts(Server& server, std::uint64_t directory, std::uint32_t mode,
+                        std::uint32_t uid, std::uint32_t gid);
 
 // Sets the size of a file: freezes its writers on every host, cuts chunks, thaws.
 Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size);

@@ -26,12 +26,12 @@ std::uint32_t group_for(const Inode& directory, std::uint32_t gid) {
 Task<Answer> handle_make_directory(Server& server, const Caller& caller,
                                    wire::MakeDirectory request, Tail tail) {
   for (;;) {
-    Arrival arrival = co_await arrive(server, caller, request.where, tail, true, true);
+    Arrival arrival = co_await arrive(server, caller, request.where, tail, true, Intent::create);
     if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
     const Walked walked = std::get<Walked>(arrival);
     const Status allowed = may_create(walked, caller);
     if (!allowed.ok()) co_return Answer(allowed.error());
-    const std::uint64_t parent = walked.directory->number;
+    const std::uint64_t parent = walked.directory->directory->whole(walked.directory->number);
     std::uint32_t mode = S_IFDIR | (request.mode & 07777);
     if ((walked.directory->mode & S_ISGID) != 0) mode |= S_ISGID;
     const std::uint32_t gid = group_for(*walked.directory, request.gid);
@@ -45,7 +45,7 @@ Task<Answer> handle_make_directory(Server& server, const Caller& caller,
     Transaction change;
     change.kind = wire::TransactionKind::make_directory;
     change.uid = caller.uid;
-    change.steps.push_back(set_entry(parent, walked.name, 0, {}));
+    change.steps.push_back(set_entry(walked.directory->number, walked.name, 0, {}));
     change.steps.push_back(make_directory(home, parent, walked.name, mode, gid));
     const Status agreed = co_await server.coordinator.prepare(change);
     if (agreed.ok()) {
@@ -54,13 +54,13 @@ Task<Answer> handle_make_directory(Server& server, const Caller& caller,
       server.coordinator.commit(change, now());
       co_return Answer(change.attributes);
     }
-    if (agreed.error().code() != EAGAIN) co_return Answer(agreed.error());
+    if (!has_changed(agreed)) co_return Answer(agreed.error());
   }
 }
 
 Task<Answer> handle_symlink(Server& server, const Caller& caller, wire::Symlink request,
                             Tail tail) {
-  Arrival arrival = co_await arrive(server, caller, request.where, tail, true, true);
+  Arrival arrival = co_await arrive(server, caller, request.where, tail, true, Intent::create);
   if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
   const Walked walked = std::get<Walked>(arrival);
   const auto target = wire::text(tail, request.where.path_bytes, request.target_bytes);
@@ -80,7 +80,7 @@ Task<Answer> handle_symlink(Server& server, const Caller& caller, wire::Symlink 
 
 Task<Answer> handle_link(Server& server, const Caller& caller, wire::Link request, Tail tail) {
   for (;;) {
-    Arrival arrival = co_await arrive(server, caller, request.where, tail, true, true);
+    Arrival arrival = co_await arrive(server, caller, request.where, tail, true, Intent::create);
     if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
     const Walked walked = std::get<Walked>(arrival);
     const Status allowed = may_create(walked, caller);
@@ -100,7 +100,7 @@ Task<Answer> handle_link(Server& server, const Caller& caller, wire::Link reques
       server.coordinator.commit(change, now());
       co_return Answer(wire::Nothing{});
     }
-    if (agreed.error().code() != EAGAIN) co_return Answer(agreed.error());
+    if (!has_changed(agreed)) co_return Answer(agreed.error());
   }
 }
 

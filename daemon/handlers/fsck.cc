@@ -43,6 +43,18 @@ std::optional<ChunkId> chunk_of(std::string_view name) {
   return id;
 }
 
+// What a directory that was split, or a part of one, holds.
+wire::CheckedInode part_row(const Inode& inode) {
+  const Directory& directory = *inode.directory;
+  return {.inode = directory.whole(inode.number),
+          .size = directory.partition->low,
+          .parent = directory.partition->high,
+          .mode = inode.mode,
+          .links = directory.is_part() ? directory.subdirectories : 0,
+          .open = wire::checked_part,
+          .name_bytes = 0};
+}
+
 }  // namespace
 
 Task<Answer> handle_check_state(Server& server, const Caller&, wire::CheckState, Tail) {
@@ -79,9 +91,14 @@ Task<Answer> handle_check_inodes(Server& server, const Caller&, wire::CheckInode
         .links = attributes.links,
         .open = inode->open != nullptr && !inode->open->hosts.empty() ? 1u : 0u,
         .name_bytes = static_cast<std::uint32_t>(name.size())};
-    if (!fits(answer, sizeof row + name.size())) {
+    if (!fits(answer, 2 * sizeof row + name.size())) {
       head.next = counter;
       break;
+    }
+    if (inode->is_split()) {
+      answer.append(wire::bytes_of(part_row(*inode)));
+      ++head.inodes;
+      if (inode->directory->is_part()) continue;
     }
     answer.append(wire::bytes_of(row));
     answer.append(name);
@@ -109,7 +126,7 @@ Task<Answer> handle_check_entries(Server& server, const Caller&, wire::CheckEntr
                                          : entries.begin();
     for (; it != entries.end(); ++it) {
       const auto& [key, entry] = *it;
-      const wire::CheckedEntry row{.directory = inode->number,
+      const wire::CheckedEntry row{.directory = inode->directory->whole(inode->number),
                                    .cookie = key.cookie,
                                    .inode = entry.inode,
                                    .type = entry.type,

@@ -36,6 +36,11 @@ Task<Answer> handle_prepare(Server&, const Caller&, wire::Prepare, Tail);
 Task<Answer> handle_decide(Server&, const Caller&, wire::Decide, Tail);
 Task<Answer> handle_outcome(Server&, const Caller&, wire::Outcome, Tail);
 Task<Answer> handle_rename_ticket(Server&, const Caller&, wire::RenameTicket, Tail);
+// parts.cc
+Task<Answer> handle_fill_part(Server&, const Caller&, wire::FillPart, Tail);
+Task<Answer> handle_part_status(Server&, const Caller&, wire::PartStatus, Tail);
+Task<Answer> handle_part_attributes(Server&, const Caller&, wire::PartAttributes, Tail);
+Task<Answer> handle_parts_of(Server&, const Caller&, wire::PartsOf, Tail);
 // attributes.cc
 Task<Answer> handle_set_attributes(Server&, const Caller&, wire::SetAttributes, Tail);
 // xattrs.cc

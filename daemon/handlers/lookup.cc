@@ -11,6 +11,10 @@ Task<Answer> handle_stat(Server& server, const Caller& caller, wire::Stat reques
   if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
   const Inode* inode = std::get<Walked>(arrival).inode;
   if (inode == nullptr) co_return Answer(Error(ENOENT));
+  if (inode->is_directory() && inode->directory->parts() != 0) {
+    const auto whole = co_await attributes_of_whole(server, inode->number);
+    co_return whole.ok() ? Answer(*whole) : Answer(whole.error());
+  }
   if (inode->open != nullptr) {
     const std::uint64_t number = inode->number;
     const Status known = co_await refresh(server, number, 0);
@@ -35,8 +39,11 @@ Task<Answer> handle_resolve(Server& server, const Caller& caller, wire::Resolve 
   if (walked.directory == nullptr) co_return Answer(Error(EBUSY));
   const auto path = wire::text(tail, 0, request.where.path_bytes);
   const auto consumed = static_cast<std::uint32_t>(walked.name.data() - path->data());
-  co_return Answer(
-      wire::ResolveReply{.inode = walked.directory->number, .consumed = consumed, .reserved = 0});
+  const std::uint64_t number = walked.directory->number;
+  co_return Answer(wire::ResolveReply{.inode = number,
+                                      .whole = walked.directory->directory->whole(number),
+                                      .consumed = consumed,
+                                      .reserved = 0});
 }
 
 Task<Answer> handle_read_link(Server& server, const Caller& caller, wire::ReadLink request,
@@ -60,9 +67,19 @@ Task<Answer> handle_list(Server& server, const Caller& caller, wire::List reques
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
   if (caller.passed != nullptr) caller.passed->push_back({.inode = inode->number, .name = {}});
-  server.names.note_access(*inode);
+  if (!inode->directory->is_part()) server.names.note_access(*inode);
   const auto& entries = inode->directory->entries;
-  wire::ListReply head{.parent = inode->directory->parent, .entries = 0, .end = 1};
+  const Partition* const partition = inode->directory->partition.get();
+  wire::ListReply head{.parent = inode->directory->parent,
+                       .entries = 0,
+                       .end = 1,
+                       .next = 0,
+                       .next_cookie = request.cookie};
+  if (partition != nullptr) head.next = partition->elsewhere(request.cookie).inode;
+  if (head.next != 0) {
+    head.end = 0;
+    co_return Answer(head);
+  }
   Answer answer(head);
   auto it = entries.lower_bound(EntryKeyView{request.cookie, {}});
   for (; it != entries.end(); ++it) {
@@ -80,6 +97,12 @@ Task<Answer> handle_list(Server& server, const Caller& caller, wire::List reques
     answer.append(key.name);
     ++head.entries;
   }
+  if (head.end != 0 && partition != nullptr && request.cookie < partition->high &&
+      partition->high < cookies_end) {
+    head.end = 0;
+    head.next = partition->elsewhere(partition->high).inode;
+    head.next_cookie = partition->high;
+  }
   std::memcpy(answer.body.data(), &head, sizeof head);
   co_return answer;
 }
@@ -90,7 +113,9 @@ Task<Answer> handle_name_of(Server& server, const Caller&, wire::NameOf request,
   const Inode* const inode = server.names.find(request.inode);
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
-  Answer answer(wire::NameOfReply{.parent = inode->directory->parent});
+  const wire::NameOfReply head{.parent = inode->directory->parent,
+                               .whole = inode->directory->whole(inode->number)};
+  Answer answer(head);
   answer.append(inode->directory->name);
   co_return answer;
 }

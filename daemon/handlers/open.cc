@@ -62,8 +62,8 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   const auto costs_exactness = [&] {
     return writes && open->exact_host != OpenState::nobody && open->exact_host != host;
   };
-  // Who has had the mutex goes on: it is handed over locked, so two who looked at it again would wait
-  // for each other's turns for ever.
+  // Who has had the mutex goes on: it is handed over locked, so two who looked at it again would
+  // wait for each other's turns for ever.
   bool had_turn = false;
   while (server.surveys.under_way(host) || (!had_turn && open->mutex.locked()) ||
          costs_exactness()) {
@@ -133,10 +133,11 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
   // "name/" is never made, whatever is there.
   const auto path = wire::text(tail, 0, request.where.path_bytes);
   const bool slash = create && path.ok() && path->ends_with('/');
-  Arrival arrival = co_await arrive(server, caller, request.where, tail, slash, create);
+  const Intent intent = create ? Intent::create : Intent::look;
+  Arrival arrival = co_await arrive(server, caller, request.where, tail, slash, intent);
   while (server.surveys.under_way(caller.host)) {  // so that nothing is made and then waits
     co_await server.surveys.wait(server.loop, caller.host);
-    arrival = co_await arrive(server, caller, request.where, tail, slash, create);
+    arrival = co_await arrive(server, caller, request.where, tail, slash, intent);
   }
   if (auto* answer = std::get_if<Answer>(&arrival)) {
     // A name whose inode is at home elsewhere exists, which is all that O_EXCL asks.

@@ -18,7 +18,7 @@ Status may_remove(const Walked& walked, const Caller& caller) {
 
 Task<Answer> handle_unlink(Server& server, const Caller& caller, wire::Unlink request, Tail tail) {
   for (;;) {
-    Arrival arrival = co_await arrive(server, caller, request.where, tail, true);
+    Arrival arrival = co_await arrive(server, caller, request.where, tail, true, Intent::remove);
     if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
     const Walked walked = std::get<Walked>(arrival);
     if (walked.directory == nullptr) co_return Answer(Error(EISDIR));
@@ -47,12 +47,13 @@ Task<Answer> handle_unlink(Server& server, const Caller& caller, wire::Unlink re
       server.coordinator.commit(change, now());
       co_return Answer(wire::Nothing{});
     }
-    if (agreed.error().code() != EAGAIN) co_return Answer(agreed.error());
+    if (!has_changed(agreed)) co_return Answer(agreed.error());
   }
 }
 
 Task<Answer> handle_remove_directory(Server& server, const Caller& caller,
                                      wire::RemoveDirectory request, Tail tail) {
+  std::vector<std::uint64_t> parts;  // of a directory that was split
   for (;;) {
     Arrival arrival = co_await arrive(server, caller, request.where, tail, true);
     if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
@@ -71,13 +72,18 @@ Task<Answer> handle_remove_directory(Server& server, const Caller& caller,
     change.uid = caller.uid;
     const std::uint64_t number = walked.entry.inode;
     change.steps.push_back(set_entry(walked.directory->number, walked.name, number, {}));
-    change.steps.push_back(remove_directory(number));
+    change.steps.push_back(remove_directory(number, parts.size()));
+    for (const std::uint64_t part : parts) change.steps.push_back(remove_directory(part));
     const Status agreed = co_await server.coordinator.prepare(change);
     if (agreed.ok()) {
       server.coordinator.commit(change, now());
       co_return Answer(wire::Nothing{});
     }
-    if (agreed.error().code() != EAGAIN) co_return Answer(agreed.error());
+    if (agreed.error().code() == EAGAIN && change.refused_step != 0) {
+      auto known = co_await parts_of(server, number);
+      if (known.ok()) parts = *std::move(known);
+    }
+    if (!has_changed(agreed)) co_return Answer(agreed.error());
   }
 }
 

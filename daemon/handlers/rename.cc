@@ -34,7 +34,8 @@ struct Renaming {
   std::uint32_t flags;
   std::uint32_t slashes;
   std::uint32_t uid;
-  std::optional<Entry> target;  // what `to` was last seen to hold; inode 0: nothing
+  std::optional<Entry> target;              // what `to` was last seen to hold; inode 0: nothing
+  std::vector<std::uint64_t> target_parts;  // if it is a directory that was split
   std::optional<std::uint64_t> ticket;
 
   bool exchanges() const { return (flags & RENAME_EXCHANGE) != 0; }
@@ -111,23 +112,30 @@ wire::TransactionKind kind_of(const Renaming& r, Entry source, Entry target) {
 }
 
 // A moved inode's time changes, and a directory's parent and name.
-Step moved(Entry entry, const Side& to) {
-  return entry.type == S_IFDIR ? move_directory(entry.inode, to.directory, to.name)
+Step moved(Entry entry, std::uint64_t parent, const std::string& name) {
+  return entry.type == S_IFDIR ? move_directory(entry.inode, parent, name)
                                : add_links(entry.inode, 0);
 }
 
-std::vector<Step> plan(const Renaming& r, Entry source, Entry target) {
+// Which directory a directory inode is, or is a part of.
+struct Parents {
+  std::uint64_t from;
+  std::uint64_t to;
+};
+
+std::vector<Step> plan(const Renaming& r, const Parents& parents, Entry source, Entry target) {
   const Entry left_behind = r.exchanges() ? target : Entry{.inode = 0, .type = 0};
   std::vector<Step> steps;
   steps.push_back(set_entry(r.from.directory, r.from.name, source.inode, left_behind));
   steps.push_back(set_entry(r.to.directory, r.to.name, target.inode, source));
-  steps.push_back(moved(source, r.to));
+  steps.push_back(moved(source, parents.to, r.to.name));
   if (target.inode == 0) return steps;
   if (r.exchanges())
-    steps.push_back(moved(target, r.from));
-  else if (target.type == S_IFDIR)
-    steps.push_back(remove_directory(target.inode));
-  else
+    steps.push_back(moved(target, parents.from, r.from.name));
+  else if (target.type == S_IFDIR) {
+    steps.push_back(remove_directory(target.inode, r.target_parts.size()));
+    for (const std::uint64_t part : r.target_parts) steps.push_back(remove_directory(part));
+  } else
     steps.push_back(add_links(target.inode, -1));
   return steps;
 }
@@ -139,8 +147,16 @@ Task<Result<Entry>> read_entry(Server& server, const Side& side) {
   const Inode* const directory = server.names.find(side.directory);
   if (directory == nullptr) co_return Error(ENOENT);
   if (!directory->is_directory()) co_return Error(ENOTDIR);
+  if (!directory->directory->has_place_for(side.directory, side.name)) co_return Error(ESTALE);
   const Entry* const entry = server.names.entry(*directory, side.name);
   co_return entry != nullptr ? *entry : Entry{.inode = 0, .type = 0};
+}
+
+Task<Result<std::uint64_t>> whole_of(Server& server, std::uint64_t directory) {
+  const wire::NameOf question{.inode = directory};
+  const auto reply = co_await server.ask(home_rank(directory), question);
+  if (!reply.ok()) co_return reply.error();
+  co_return reply->whole;
 }
 
 // What a name at another rank holds, by an expectation that cannot be met.
@@ -194,10 +210,18 @@ Task<Status> attempt(Server& server, Renaming& r) {
     const Status fits = co_await may_move(server, r, source, target);
     if (!fits.ok()) co_return co_await unless_taken(server, r, fits.error());
   }
+  Parents parents{.from = r.from.directory, .to = r.to.directory};
+  if (moves_directory) {
+    const auto from = co_await whole_of(server, r.from.directory);
+    if (!from.ok()) co_return from.error();
+    const auto to = co_await whole_of(server, r.to.directory);
+    if (!to.ok()) co_return to.error();
+    parents = {.from = *from, .to = *to};
+  }
   Transaction change;
   change.kind = kind_of(r, source, target);
   change.uid = r.uid;
-  change.steps = plan(r, source, target);
+  change.steps = plan(r, parents, source, target);
   const Status agreed = co_await server.coordinator.prepare(change);
   if (agreed.ok()) {
     server.coordinator.commit(change, now());
@@ -205,6 +229,10 @@ Task<Status> attempt(Server& server, Renaming& r) {
   }
   if (agreed.error().code() == EAGAIN && change.refused_step == target_step)
     r.target = change.found;
+  if (agreed.error().code() == EAGAIN && change.refused_step > target_step) {
+    auto parts = co_await parts_of(server, target.inode);
+    if (parts.ok()) r.target_parts = *std::move(parts);
+  }
   co_return agreed.error();
 }
 
@@ -246,7 +274,14 @@ Task<Answer> handle_rename(Server& server, const Caller& caller, wire::Rename re
   while (!done.ok() && done.error().code() == EAGAIN) done = co_await attempt(server, renaming);
   if (renaming.ticket.has_value()) server.rename_ticket.give(*renaming.ticket);
   if (done.ok() || done.error().code() == EALREADY) co_return Answer(wire::Nothing{});
-  co_return Answer(done.error());
+  Answer answer(done.error());
+  if (done.error().code() == ESTALE) {  // one of the directories was split: resolve again
+    const wire::Redirect away{
+        .inode = request.from_directory, .consumed = 0, .kind = wire::RedirectKind::moved};
+    answer = Answer(away);
+    answer.flags = wire::Flag::redirected;
+  }
+  co_return answer;
 }
 
 }  // namespace benchfs

@@ -44,6 +44,12 @@ std::size_t xattrs_bytes(const Xattrs& xattrs) {
     bytes += sizeof(XattrRecord) + name.size() + value.size();
   return bytes;
 }
+std::size_t partition_bytes(const Partition& partition) {
+  return sizeof(PartitionRecord) + partition.later.size() * sizeof(Partition::Later);
+}
+bool has_partition(const Inode& inode) {
+  return inode.directory != nullptr && inode.directory->partition != nullptr;
+}
 bool has_hosts(const Inode& inode) { return inode.open != nullptr && !inode.open->hosts.empty(); }
 
 std::string text_of(std::span<const std::byte> bytes) {
@@ -54,8 +60,29 @@ bool decode_directory(std::span<const std::byte> bytes, Inode& inode) {
   const auto parent = wire::parse<std::uint64_t>(bytes);
   if (!parent.ok()) return false;
   if (inode.directory == nullptr) inode.directory = std::make_unique<Directory>();
+  inode.directory->partition.reset();  // its record follows, if there is one
   inode.directory->parent = *parent;
   inode.directory->name = text_of(bytes.subspan(number_bytes));
+  return true;
+}
+
+bool decode_partition(std::span<const std::byte> bytes, Inode& inode) {
+  const auto record = wire::parse<PartitionRecord>(bytes);
+  if (!record.ok() || inode.directory == nullptr ||
+      (bytes.size() - sizeof *record) % sizeof(Partition::Later) != 0)
+    return false;
+  auto partition = std::make_unique<Partition>();
+  partition->of = record->of;
+  partition->low = record->low;
+  partition->high = record->high;
+  partition->limit = record->limit;
+  partition->times_set = record->times_set;
+  partition->index = record->index;
+  partition->depth = record->depth;
+  for (auto rest = bytes.subspan(sizeof *record); !rest.empty();
+       rest = rest.subspan(sizeof(Partition::Later)))
+    partition->later.push_back(*wire::parse<Partition::Later>(rest));
+  inode.directory->partition = std::move(partition);
   return true;
 }
 
@@ -99,6 +126,8 @@ bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& in
       return decode_hosts(bytes, inode);
     case InodePartKind::xattrs:
       return decode_xattrs(bytes, inode);
+    case InodePartKind::partition:
+      return decode_partition(bytes, inode);
   }
   return false;
 }
@@ -111,6 +140,8 @@ std::size_t inode_record_bytes(const Inode& inode) {
   if (inode.target != nullptr) bytes += sizeof(InodePart) + inode.target->size();
   if (has_hosts(inode)) bytes += sizeof(InodePart) + open_bytes(*inode.open);
   if (inode.xattrs != nullptr) bytes += sizeof(InodePart) + xattrs_bytes(*inode.xattrs);
+  if (has_partition(inode))
+    bytes += sizeof(InodePart) + partition_bytes(*inode.directory->partition);
   return bytes;
 }
 
@@ -152,6 +183,18 @@ void encode_inode(const Inode& inode, std::byte* out) {
       writer.put(name);
       writer.put(value);
     }
+  }
+  if (has_partition(inode)) {
+    const Partition& partition = *inode.directory->partition;
+    writer.begin_part(InodePartKind::partition, partition_bytes(partition));
+    writer.put(PartitionRecord{.of = partition.of,
+                               .low = partition.low,
+                               .high = partition.high,
+                               .limit = partition.limit,
+                               .times_set = partition.times_set,
+                               .index = partition.index,
+                               .depth = partition.depth});
+    for (const Partition::Later& part : partition.later) writer.put(part);
   }
 }
 

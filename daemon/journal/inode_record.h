@@ -34,6 +34,7 @@ enum class InodePartKind : std::uint16_t {
   target = 2,      // of a symlink
   open_hosts = 3,  // u64 reserved_end, then an OpenHostRecord each
   xattrs = 4,      // an XattrRecord each
+  partition = 5,   // PartitionRecord, then a Partition::Later each
 };
 
 struct InodePart {
@@ -57,6 +58,17 @@ struct XattrRecord {
   std::uint32_t value_bytes;
 };
 static_assert(wire::Struct<XattrRecord> && sizeof(XattrRecord) == 8);
+// Of a directory that was split, or of a part of one.
+struct PartitionRecord {
+  std::uint64_t of;
+  std::uint64_t low;
+  std::uint64_t high;
+  std::uint64_t limit;
+  std::int64_t times_set;
+  std::uint32_t index;
+  std::uint32_t depth;
+};
+static_assert(wire::Struct<PartitionRecord> && wire::Struct<Partition::Later>);
 
 std::size_t inode_record_bytes(const Inode& inode);
 // Writes inode_record_bytes(inode) bytes.

@@ -13,6 +13,7 @@
 
 #include "common/wire.h"
 #include "daemon/loop/async_mutex.h"
+#include "daemon/metadata/partition.h"
 #include "daemon/metadata/xattrs.h"
 
 namespace benchfs {
@@ -46,8 +47,30 @@ struct Directory {
   std::string name;      // in its parent
   std::uint32_t subdirectories = 0;
   absl::btree_map<EntryKey, Entry, EntryOrder> entries;
+  std::unique_ptr<Partition> partition;  // null: it was never split, all entries are here
 
   static EntryKeyView key(std::uint64_t inode, std::string_view name);
+  // Of this directory, whose inode has that number; a part's cookies are those of the whole.
+  EntryKeyView key_of(std::uint64_t number, std::string_view entry) const {
+    return key(whole(number), entry);
+  }
+  // What the application takes it for.
+  std::uint64_t whole(std::uint64_t number) const {
+    return partition != nullptr && partition->of != 0 ? partition->of : number;
+  }
+  // The directory inode to ask about the name instead.
+  Partition::Place place_of(std::uint64_t number, std::string_view entry) const {
+    if (partition == nullptr) return {0, 0};
+    return partition->elsewhere(key_of(number, entry).cookie);
+  }
+  bool has_place_for(std::uint64_t number, std::string_view entry) const {
+    return place_of(number, entry).inode == 0;
+  }
+  bool is_part() const { return partition != nullptr && partition->of != 0; }
+  // How many parts it was split into beside itself.
+  std::size_t parts() const {
+    return partition == nullptr || is_part() ? 0 : partition->later.size();
+  }
 };
 
 // A host with opens of an inode. Hosts are named by their leader's rank.
@@ -104,9 +127,16 @@ struct Inode {
   std::uint32_t type() const { return mode & S_IFMT; }
   bool is_directory() const { return directory != nullptr; }
   bool is_symlink() const { return target != nullptr; }
+  // Its entries are not, or not all, here. Then neither it nor its entries are shown or leased: who
+  // reads that a name is missing must have read that all names are in one place.
+  bool is_split() const { return directory != nullptr && directory->partition != nullptr; }
   // Not one that has lost its last name: it is being removed.
   bool may_be_named() const { return links != 0 || (flags & InodeFlag::unnamed) != 0; }
 };
+
+// What an entry adds to a directory's size: what tmpfs says, so that listings look the same on
+// both.
+inline constexpr std::uint64_t directory_entry_bytes = 20;
 
 wire::Attributes attributes_of(const Inode& inode);
 

@@ -16,9 +16,6 @@ constexpr std::ptrdiff_t few = 8;  // changes of an inode stand together
 
 constexpr std::uint32_t erased_max = 1 << 16;  // 12 MiB; giving them back takes a millisecond
 
-// What tmpfs answers, so that listings of a tree look the same on both.
-constexpr std::uint64_t entry_bytes = 20;
-
 struct Component {
   std::string_view name;
   std::size_t end;  // offset in the path just after it
@@ -75,7 +72,7 @@ wire::Attributes attributes_of(const Inode& inode) {
   attributes.changed = inode.changed;
   attributes.born = inode.born;
   if (inode.is_directory()) {
-    attributes.size = entry_bytes * (inode.directory->entries.size() + 2);
+    attributes.size = directory_entry_bytes * (inode.directory->entries.size() + 2);
     attributes.links = 2 + inode.directory->subdirectories;
   } else if (inode.is_symlink()) {
     attributes.size = inode.target->size();
@@ -209,6 +206,7 @@ void Namespace::show(const Inode& inode) {
     return view_->forget(inode.number);
   if (locks_.locked(inode.number, {})) return view_->forget(inode.number);
   if (inode.pages != Inode::pages_dense) return view_->forget(inode.number);
+  if (inode.is_split()) return view_->forget(inode.number);
   ViewInode shown = view_inode(inode);
   if (written) {
     shown.open_here = OpenHere::written_here;
@@ -260,13 +258,13 @@ void Namespace::lease(std::uint32_t host, const std::vector<Passed>& passed, std
     if (out.size() + sizeof(wire::Lease) + std::max(one.name.size(), sizeof(ViewInode)) > end)
       return;
     const Inode* const inode = known(one.inode);
-    if (inode == nullptr) continue;
+    if (inode == nullptr || inode->is_split()) continue;
     if (!one.name.empty()) {
       if (!inode->is_directory() || locks_.locked(one.inode, one.name) ||
           !leases_.give(wire::lease_key(one.inode, one.name), host))
         continue;
       const auto& entries = inode->directory->entries;
-      const auto found = entries.find(Directory::key(one.inode, one.name));
+      const auto found = entries.find(inode->directory->key_of(one.inode, one.name));
       const Entry entry = found != entries.end() ? found->second : Entry{.inode = 0, .type = 0};
       add({.directory = one.inode,
            .inode = entry.inode,
@@ -312,7 +310,11 @@ void Namespace::cut_done(std::uint64_t number) {
 bool Namespace::restore_inode(std::span<const std::byte> record) {
   const auto number = wire::parse<std::uint64_t>(record);  // its first field
   if (!number.ok() || !valid_inode(*number, ranks_) || home_rank(*number) != rank_) return false;
-  if (!decode_inode(record, inodes_.at(*number))) return false;
+  Inode& inode = inodes_.at(*number);
+  if (!decode_inode(record, inode)) return false;
+  // What was split off went without a record of its own.
+  if (inode.is_directory() && inode.directory->partition != nullptr)
+    keep_below(*inode.directory, inode.directory->partition->high);
   restore_counter(inode_counter(*number) + 1);
   return true;
 }
@@ -386,7 +388,7 @@ Result<Inode*> Namespace::make_directory(std::uint32_t mode, std::uint32_t uid, 
 const Entry* Namespace::entry(const Inode& directory, std::string_view name) const {
   if (leases_.recalls() != 0) leases_.reading(wire::lease_key(directory.number, name));
   const auto& entries = directory.directory->entries;
-  const auto found = entries.find(Directory::key(directory.number, name));
+  const auto found = entries.find(directory.directory->key_of(directory.number, name));
   return found == entries.end() ? nullptr : &found->second;
 }
 
@@ -403,8 +405,70 @@ void Namespace::set(const Inode& directory, std::string_view name, Entry entry, 
   log_entry(changed, name, entry);
   leases_.changing(wire::lease_key(changed.number));
   changing(changed.number, name);
-  show(changed.number, name, entry);
+  if (entry.inode != 0 && is_overfull(*changed.directory)) overfull_.push_back(changed.number);
+  if (!changed.is_split()) show(changed.number, name, entry);
   show(changed);
+}
+
+bool Namespace::is_overfull(const Directory& directory) const {
+  if (directory.entries.size() <= split_entries_) return false;
+  return directory.partition != nullptr ? directory.partition->can_split(ranks_) : ranks_ > 1;
+}
+
+Result<Inode*> Namespace::make_part(std::uint64_t number, const Inode& like, Partition partition) {
+  if (inodes_max_ != 0 && inodes_.size() >= inodes_max_) return Error(ENOSPC);
+  assert(home_rank(number) == rank_ && find(number) == nullptr);
+  ++changes_;
+  Inode& inode = inodes_.at(number);
+  inode.mode = like.mode;
+  inode.uid = like.uid;
+  inode.gid = like.gid;
+  inode.links = 1;
+  inode.accessed = inode.modified = inode.changed = inode.born = 0;
+  inode.directory = std::make_unique<Directory>();
+  inode.directory->parent = partition.of;
+  inode.directory->partition = std::make_unique<Partition>(std::move(partition));
+  if (journal_ != nullptr) log_inode(inode);  // its number is older than what it gets
+  return &inode;
+}
+
+void Namespace::take_in(const Inode& part, std::string_view name, Entry entry) {
+  Inode& changed = *known(part.number);
+  Directory& directory = *changed.directory;
+  const EntryKeyView key = directory.key_of(part.number, name);
+  const bool added =
+      directory.entries.emplace(EntryKey{key.cookie, std::string(name)}, entry).second;
+  if (added && entry.type == S_IFDIR) ++directory.subdirectories;
+  log_entry(changed, name, entry);
+}
+
+void Namespace::keep_below(Directory& directory, std::uint64_t cookie) {
+  const auto first = directory.entries.lower_bound(EntryKeyView{cookie, {}});
+  for (auto gone = first; gone != directory.entries.end(); ++gone)
+    if (gone->second.type == S_IFDIR) --directory.subdirectories;
+  directory.entries.erase(first, directory.entries.end());
+}
+
+// Logged at once, with the decision: else the entries could come back here, too.
+Partition& Namespace::begin_partition(const Inode& inode) {
+  leases_.changing(wire::lease_key(inode.number));
+  std::unique_ptr<Partition>& partition = touch(inode.number)->directory->partition;
+  if (partition == nullptr) partition = std::make_unique<Partition>();
+  return *partition;
+}
+
+void Namespace::split_off(const Inode& inode, const Partition::Later& part) {
+  Partition& partition = begin_partition(inode);
+  keep_below(*known(inode.number)->directory, part.low);
+  partition.high = part.low;
+  ++partition.depth;
+  partition.later.push_back(part);
+  if (journal_ != nullptr) log_inode(inode);
+}
+
+void Namespace::add_part(const Inode& inode, const Partition::Later& part) {
+  begin_partition(inode).later.push_back(part);
+  if (journal_ != nullptr) log_inode(inode);
 }
 
 void Namespace::insert(const Inode& directory, std::string_view name, Entry entry) {
@@ -414,7 +478,7 @@ void Namespace::insert(const Inode& directory, std::string_view name, Entry entr
 // One search: this is most of what a create costs in a large directory, and all of replay.
 void Namespace::put(Inode& inode, std::string_view name, Entry entry) {
   Directory& directory = *inode.directory;
-  const EntryKeyView key = Directory::key(inode.number, name);
+  const EntryKeyView key = directory.key_of(inode.number, name);
   const auto at = directory.entries.lower_bound(key);
   const bool there =
       at != directory.entries.end() && at->first.cookie == key.cookie && at->first.name == name;
@@ -494,10 +558,19 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
       continue;
     }
 
+    const Partition::Place place = here->directory->place_of(here->number, component.name);
+    if (place.inode != 0) {
+      const wire::PartHint hint{
+          .directory = here->directory->whole(here->number), .depth = place.depth, .reserved = 0};
+      const auto before = consumed - static_cast<std::uint32_t>(component.name.size());
+      return WalkedAway{{place.inode, before, wire::RedirectKind::part},
+                        std::string(reinterpret_cast<const char*>(&hint), sizeof hint)};
+    }
     if (waits(here->number, component.name))
       return WalkedOntoLock{here->number, std::string(component.name)};
     const Entry* const found = entry(*here, component.name);
-    show(here->number, component.name, found != nullptr ? *found : Entry{.inode = 0, .type = 0});
+    if (!here->is_split())
+      show(here->number, component.name, found != nullptr ? *found : Entry{.inode = 0, .type = 0});
     pass(here->number, component.name);
     walked = Walked{};
     walked.directory = here;
@@ -518,11 +591,13 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
     const bool at_home = home_rank(found->inode) == rank_;
     if (found->type == S_IFLNK &&
         (!last || walked.wants_directory || (where.flags & wire::WhereFlag::follow) != 0)) {
-      if (!at_home) return WalkedOntoForeignLink{here->number, found->inode, consumed};
+      // A target is seen from the directory, not from a part of it.
+      const std::uint64_t whole = here->directory->whole(here->number);
+      if (!at_home) return WalkedOntoForeignLink{whole, found->inode, consumed};
       const Inode* const link = find(found->inode);
       if (link == nullptr) return Error(ENOENT);
       note_access(*link);
-      return WalkedAway{{here->number, consumed, wire::RedirectKind::symlink}, *link->target};
+      return WalkedAway{{whole, consumed, wire::RedirectKind::symlink}, *link->target};
     }
     if (!last && found->type != S_IFDIR) return Error(ENOTDIR);
     if (!at_home) return WalkedAway{{found->inode, consumed, wire::RedirectKind::moved}, {}};

@@ -10,10 +10,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "common/host_view.h"
+#include "common/placement.h"
 #include "common/result.h"
 #include "common/wire.h"
 #include "daemon/journal/journal.h"
@@ -115,6 +117,21 @@ class Namespace {
   void remove(const Inode& directory, std::string_view name);
   // The same at a time that several servers agreed on; inode 0 removes the entry.
   void set(const Inode& directory, std::string_view name, Entry entry, std::int64_t time);
+  // Splitting. A number for an inode that make_part() may make later.
+  std::uint64_t reserve_number() { return make_inode(rank_, next_counter_++); }
+  // With owner and mode of `like`.
+  Result<Inode*> make_part(std::uint64_t number, const Inode& like, Partition partition);
+  // Changes no time: the entry was there.
+  void take_in(const Inode& part, std::string_view name, Entry entry);
+  // What is at part.low and beyond is in `part` now.
+  void split_off(const Inode& directory, const Partition::Later& part);
+  // A part was split off from another one.
+  void add_part(const Inode& directory, const Partition::Later& part);
+  // Directories that can be split and have more entries than this come out of overfull(), each time
+  // they grow. 0: none.
+  void split_above(std::size_t entries) { split_entries_ = entries == 0 ? SIZE_MAX : entries; }
+  std::vector<std::uint64_t> overfull() { return std::exchange(overfull_, {}); }
+  bool has_overfull() const { return !overfull_.empty(); }
   // Clients ask for the name until it is set or looked up: before several names change as one.
   void hide(std::uint64_t directory, std::string_view name);
 
@@ -149,6 +166,9 @@ class Namespace {
   Inode* known(std::uint64_t number) const { return inodes_.find(number); }
   void show(const Inode& inode);
   static void stamp(Inode& directory, std::int64_t time);
+  static void keep_below(Directory& directory, std::uint64_t cookie);
+  bool is_overfull(const Directory& directory) const;
+  Partition& begin_partition(const Inode& inode);
   void show(std::uint64_t directory, std::string_view name, Entry entry);
   // What the name holds from now on; inode 0: nothing.
   static void put(Inode& directory, std::string_view name, Entry entry);
@@ -175,6 +195,8 @@ class Namespace {
   std::vector<std::uint64_t> changed_;  // to be logged
   std::uint64_t logged_counter_ = 1;    // inodes from this one on were never logged
   absl::flat_hash_map<std::uint64_t, std::uint64_t> uncut_;
+  std::size_t split_entries_ = SIZE_MAX;
+  std::vector<std::uint64_t> overfull_;
 };
 
 // What a write, a truncation and a change of owner take away: the set-user-ID bit, and the

@@ -72,6 +72,10 @@ constexpr Route routes[] = {
     client_route<wire::CheckInodes, handle_check_inodes>(),
     client_route<wire::CheckEntries, handle_check_entries>(),
     client_route<wire::CheckChunks, handle_check_chunks>(),
+    server_route<wire::FillPart, handle_fill_part>(Effect::change),
+    server_route<wire::PartStatus, handle_part_status>(),
+    server_route<wire::PartAttributes, handle_part_attributes>(Effect::change),
+    server_route<wire::PartsOf, handle_parts_of>(),
 };
 
 constexpr std::size_t ops_max = 128;

@@ -38,9 +38,11 @@ Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, Peer
       coordinator(*this, start_number()),
       participant(*this),
       rename_ticket(*this, start_number()),
+      splitter(*this),
       memory_at_start_(memory_in_use()),
       silent_(topology.size) {
   names.leases().on_recall = [this](std::uint32_t host) { loop.spawn(send_recalls(host)); };
+  names.split_above(config.metadata.directory_split_entries);
 }
 
 std::uint64_t Server::metadata_bytes() const {
@@ -79,6 +81,8 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
   }
   if (once && !again) remember(request, answer);
   names.show_changes();
+  if (names.has_overfull()) [[unlikely]]
+    splitter.start(names.overfull());
   commit();
   if (journal != nullptr && !journal->is_synced()) {
     const Status synced = co_await journal->synced();

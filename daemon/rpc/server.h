@@ -33,6 +33,7 @@
 #include "daemon/transaction/coordinator.h"
 #include "daemon/transaction/participant.h"
 #include "daemon/transaction/rename_ticket.h"
+#include "daemon/transaction/splitter.h"
 #include "registry/host_record.h"
 
 namespace benchfs {
@@ -141,6 +142,7 @@ class Server {
   Coordinator coordinator;
   Participant participant;
   RenameTicket rename_ticket;
+  Splitter splitter;
   absl::flat_hash_map<std::uint64_t, std::uint32_t> pinned;  // inodes such a change concerns: not
                                                              // erased, whatever else happens
   std::uint32_t removals = 0;         // of chunks of removed files, under way

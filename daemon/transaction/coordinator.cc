@@ -13,13 +13,13 @@ namespace {
 constexpr std::int64_t retry_ns_first = 10'000'000;
 constexpr std::int64_t retry_ns_max = 1'000'000'000;
 
-// Ranks ascending, as their locks are to be taken; those where nothing is to be locked come last,
-// when the others have agreed.
+// Ranks ascending, as their locks are to be taken; those where nobody else can have a lock come
+// last, when the others have agreed.
 std::vector<std::uint32_t> ranks_in_order(const std::vector<Step>& steps) {
   std::vector<std::uint32_t> with_locks;
   std::vector<std::uint32_t> without;
   for (const Step& step : steps)
-    if (step.kind != wire::StepKind::make_directory) with_locks.push_back(step.rank);
+    if (!makes_inode(step)) with_locks.push_back(step.rank);
   std::ranges::sort(with_locks);
   const auto rest = std::ranges::unique(with_locks);
   with_locks.erase(rest.begin(), rest.end());
@@ -68,6 +68,13 @@ Task<Status> Coordinator::prepare(Transaction& change) {
 Task<Status> Coordinator::agree(Transaction& change) {
   const std::uint32_t self = server_.topology.rank;
   for (const std::uint32_t rank : ranks_in_order(change.steps)) {
+    const bool only_makes = std::ranges::all_of(
+        change.steps, [&](const Step& step) { return step.rank != rank || makes_inode(step); });
+    if (only_makes && change.when_locked) {
+      const Status done = co_await change.when_locked();
+      if (!done.ok()) co_return done;
+      change.when_locked = nullptr;
+    }
     if (rank != self) {
       const Status agreed = co_await ask(change, rank);
       if (!agreed.ok()) co_return agreed;

@@ -8,6 +8,7 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct Transaction {
   wire::TransactionKind kind{};
   std::uint32_t uid = 0;
   std::vector<Step> steps;  // of all ranks; those of this rank may be filled in until commit()
+  // Done when all is locked, before those ranks are asked that only make inodes.
+  std::function<Task<Status>()> when_locked;
 
   // What prepare() found. After EAGAIN: which step's name holds what.
   std::size_t refused_step = 0;
@@ -33,6 +36,11 @@ struct Transaction {
   std::vector<std::uint32_t> agreed;   // other ranks
   std::vector<std::uint32_t> unclear;  // other ranks that may have agreed
 };
+
+// After prepare(): things are not as they were; look again. A directory may have been split.
+inline bool has_changed(const Status& status) {
+  return !status.ok() && (status.error().code() == EAGAIN || status.error().code() == ESTALE);
+}
 
 class Coordinator {
  public:

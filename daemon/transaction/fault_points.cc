@@ -11,8 +11,8 @@ namespace benchfs {
 namespace {
 
 constexpr std::array<const char*, wire::transaction_kinds> kind_names = {
-    "make_directory", "remove_directory",  "unlink",  "link", "rename_file", "rename_directory",
-    "replace_file",   "replace_directory", "exchange"};
+    "make_directory", "remove_directory",  "unlink",   "link", "rename_file", "rename_directory",
+    "replace_file",   "replace_directory", "exchange", "split"};
 constexpr std::array<const char*, moments> moment_names = {"before_prepared",  "after_prepared",
                                                            "before_committed", "after_committed",
                                                            "before_decided",   "after_decided"};

@@ -15,6 +15,7 @@ int entry_error(const Server& server, const Step& step, std::uint32_t uid, Entry
   const Inode* const directory = server.names.find(step.inode);
   if (directory == nullptr) return ENOENT;
   if (!directory->is_directory()) return ENOTDIR;
+  if (!directory->directory->has_place_for(step.inode, step.name)) return ESTALE;  // split since
   const Entry* const entry = server.names.entry(*directory, step.name);
   *found = entry != nullptr ? *entry : Entry{.inode = 0, .type = 0};
   if (found->inode != step.holds) return EAGAIN;
@@ -28,11 +29,23 @@ int links_error(const Inode* inode, std::int32_t links) {
   return 0;
 }
 
-int removal_error(const Inode* inode) {
+int removal_error(const Inode* inode, const Step& step, Entry* found) {
   if (inode == nullptr) return ENOENT;
   if (!inode->is_directory()) return ENOTDIR;
   if (inode->number == root_inode) return EBUSY;
-  return inode->directory->entries.empty() ? 0 : ENOTEMPTY;
+  if (!inode->directory->entries.empty()) return ENOTEMPTY;
+  if (inode->directory->parts() == step.holds) return 0;
+  *found = Entry{.inode = inode->number, .type = S_IFDIR};
+  return EAGAIN;
+}
+
+int split_error(const Inode* inode, const Step& step) {
+  if (inode == nullptr || !inode->is_directory()) return ENOENT;
+  if (step.kind == wire::StepKind::add_part) return inode->directory->is_part() ? EINVAL : 0;
+  const Partition whole;
+  const Partition* const partition = inode->directory->partition.get();
+  const Partition& now = partition != nullptr ? *partition : whole;
+  return step.holds == now.middle() && step.holds > now.low ? 0 : EAGAIN;
 }
 
 int move_error(const Inode* inode, const Step& step, std::uint32_t uid) {
@@ -84,10 +97,17 @@ std::optional<Objection> object(Server& server, std::span<const Step> steps, std
       case wire::StepKind::make_directory:
         break;
       case wire::StepKind::remove_directory:
-        error = removal_error(inode);
+        error = removal_error(inode, step, &objection.found);
         break;
       case wire::StepKind::move_directory:
         error = move_error(inode, step, uid);
+        break;
+      case wire::StepKind::make_part:
+        error = server.splitter.has_draft(step.inode) ? 0 : ESTALE;
+        break;
+      case wire::StepKind::split_off:
+      case wire::StepKind::add_part:
+        error = split_error(inode, step);
         break;
     }
     if (error == 0) continue;
@@ -102,6 +122,13 @@ Status hold(Server& server, std::span<Step> steps) {
   for (Step& step : steps) {
     if (step.rank != server.topology.rank) continue;
     if (step.kind == wire::StepKind::add_links) ++server.pinned[step.inode];
+    if (step.kind == wire::StepKind::make_part && server.names.find(step.inode) == nullptr) {
+      const Status made = server.splitter.make_part(step.inode);
+      if (!made.ok()) {
+        let_go(server, steps.first(static_cast<std::size_t>(&step - steps.data())));
+        return made.error();
+      }
+    }
     if (step.kind != wire::StepKind::make_directory || step.inode != 0) continue;
     const auto made = server.names.make_directory(S_IFDIR | (step.type & 07777), ::geteuid(),
                                                   step.gid, step.value, step.name);
@@ -120,9 +147,20 @@ void apply(Server& server, std::span<const Step> steps, std::int64_t time) {
       server.names.hide(step.inode, step.name);
   for (const Step& step : steps) {
     if (step.rank != server.topology.rank) continue;
-    if (step.kind == wire::StepKind::make_directory) continue;  // it exists
+    if (makes_inode(step)) continue;  // it exists
     if (step.kind == wire::StepKind::remove_directory) {
       server.names.erase(step.inode);  // whoever still holds the number gets ENOENT
+      continue;
+    }
+    if (step.kind == wire::StepKind::split_off || step.kind == wire::StepKind::add_part) {
+      const Inode* const inode = server.names.find(step.inode);
+      if (inode == nullptr || !inode->is_directory()) continue;
+      const Partition::Later part{
+          .low = step.holds, .inode = step.value, .depth = step.type, .reserved = 0};
+      if (step.kind == wire::StepKind::split_off)
+        server.names.split_off(*inode, part);
+      else
+        server.names.add_part(*inode, part);
       continue;
     }
     if (step.kind == wire::StepKind::set_entry) {
@@ -150,7 +188,7 @@ void apply(Server& server, std::span<const Step> steps, std::int64_t time) {
 void let_go(Server& server, std::span<const Step> steps) {
   for (const Step& step : steps) {
     if (step.rank != server.topology.rank) continue;
-    if (step.kind == wire::StepKind::make_directory && step.inode != 0)
+    if (makes_inode(step) && step.inode != 0 && server.names.find(step.inode) != nullptr)
       server.names.erase(step.inode);
     if (step.kind != wire::StepKind::add_links) continue;
     unpin(server, step.inode);

@@ -22,6 +22,12 @@ bool sensible(const Step& step, std::uint32_t rank, std::uint32_t ranks) {
       return here;
     case wire::StepKind::move_directory:
       return here && named && valid_inode(step.value, ranks);
+    case wire::StepKind::make_part:
+      return here && valid_inode(step.value, ranks);
+    case wire::StepKind::split_off:
+    case wire::StepKind::add_part:
+      return here && valid_inode(step.value, ranks) && step.holds < cookies_end &&
+             step.type <= Partition::depth_max;
   }
   return false;
 }
@@ -61,11 +67,12 @@ Step make_directory(std::uint32_t rank, std::uint64_t parent, std::string_view n
   return step;
 }
 
-Step remove_directory(std::uint64_t inode) {
+Step remove_directory(std::uint64_t inode, std::size_t parts) {
   Step step;
   step.kind = wire::StepKind::remove_directory;
   step.rank = home_rank(inode);
   step.inode = inode;
+  step.holds = parts;
   return step;
 }
 
@@ -79,14 +86,44 @@ Step move_directory(std::uint64_t inode, std::uint64_t parent, std::string_view 
   return step;
 }
 
+Step make_part(std::uint64_t part, std::uint64_t directory) {
+  Step step;
+  step.kind = wire::StepKind::make_part;
+  step.rank = home_rank(part);
+  step.inode = part;
+  step.value = directory;
+  return step;
+}
+
+Step split_off(std::uint64_t inode, const Partition::Later& part) {
+  Step step;
+  step.kind = wire::StepKind::split_off;
+  step.rank = home_rank(inode);
+  step.inode = inode;
+  step.holds = part.low;
+  step.value = part.inode;
+  step.type = part.depth;
+  return step;
+}
+
+Step add_part(std::uint64_t directory, const Partition::Later& part) {
+  Step step = split_off(directory, part);
+  step.kind = wire::StepKind::add_part;
+  return step;
+}
+
 std::vector<LockKey> lock_keys(std::span<const Step> steps, std::uint32_t rank) {
   std::vector<LockKey> keys;
   for (const Step& step : steps) {
     if (step.rank != rank || step.kind == wire::StepKind::make_directory) continue;
-    const bool alone = step.kind == wire::StepKind::remove_directory;
+    const bool alone =
+        step.kind == wire::StepKind::remove_directory || step.kind == wire::StepKind::split_off;
     keys.push_back({step.inode, {}, alone ? LockMode::exclusive : LockMode::shared});
     if (step.kind == wire::StepKind::set_entry)
       keys.push_back({step.inode, step.name, LockMode::exclusive});
+    // The directory learns of its parts in the order in which they came to be. No name has a slash.
+    if (step.kind == wire::StepKind::add_part)
+      keys.push_back({step.inode, "/parts", LockMode::exclusive});
   }
   std::ranges::stable_sort(keys, [](const LockKey& a, const LockKey& b) { return a < b; });
   std::vector<LockKey> once;

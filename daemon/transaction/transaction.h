@@ -53,8 +53,17 @@ Step set_entry(std::uint64_t directory, std::string_view name, std::uint64_t now
 Step add_links(std::uint64_t inode, std::int32_t links);
 Step make_directory(std::uint32_t rank, std::uint64_t parent, std::string_view name,
                     std::uint32_t mode, std::uint32_t gid);
-Step remove_directory(std::uint64_t inode);
+// `parts`: how many parts the directory must have, beside itself; each is to be removed too.
+Step remove_directory(std::uint64_t inode, std::size_t parts = 0);
 Step move_directory(std::uint64_t inode, std::uint64_t parent, std::string_view name);
+Step make_part(std::uint64_t part, std::uint64_t directory);
+Step split_off(std::uint64_t inode, const Partition::Later& part);
+Step add_part(std::uint64_t directory, const Partition::Later& part);
+
+// It makes an inode that nobody else knows yet, so there is nothing to wait for where it is done.
+inline bool makes_inode(const Step& step) {
+  return step.kind == wire::StepKind::make_directory || step.kind == wire::StepKind::make_part;
+}
 
 // In the order in which they are to be taken, each once.
 std::vector<LockKey> lock_keys(std::span<const Step> steps, std::uint32_t rank);

@@ -136,6 +136,23 @@ def exchange(arm):
     return lambda: os.stat(made).st_ino == number and content(path) == made
 
 
+def split(arm):
+    """Grows a directory until its server, or that of its new part, has died."""
+    path = directory(here, COORDINATOR)
+    arm()
+    made = []
+    deadline = time.monotonic() + 20
+    while os.path.exists(armed) and time.monotonic() < deadline:
+        made.append(fresh())
+        os.mkdir(f"{path}/{made[-1]}")
+    made += [fresh() for _ in range(20)]
+    for name in made[-20:]:
+        os.mkdir(f"{path}/{name}")
+    return lambda: (sorted(os.listdir(path)) == sorted(made) and
+                    os.stat(path).st_nlink == 2 + len(made) and
+                    all(os.path.samefile(f"{path}/{name}/..", path) for name in made))
+
+
 def swap(a, b):
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)

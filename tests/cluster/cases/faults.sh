@@ -7,7 +7,9 @@ reached=0
 for kind in $(sed 's/\..*//' <<<"$points" | uniq); do
   fresh
   faults=$(mktemp -d "$work/faults.XXXX")
-  BENCHFS_FAULT=$faults start_mpirun 3
+  options=()
+  [ "$kind" = split ] && options=(--set metadata.directory_split_entries=16)
+  BENCHFS_FAULT=$faults start_mpirun 3 "${options[@]}"
   wait_ready "$mpirun" || not_ok "faults, $kind: ready" "$(tail -n 5 "$log")"
   wanted=$(grep "^$kind\." <<<"$points")
   got=$(on_mount python3 "$here/faults.py" /benchfs "$faults" "$kind" $wanted 2>&1)

@@ -294,8 +294,10 @@ TEST_F(ConfigTest, ValuesThatDoNotGoTogether) {
 
 TEST_F(ConfigTest, FingerprintCoversWhatMustAgreeAndNothingElse) {
   const Config base;
-  EXPECT_EQ(describe_fingerprinted(base),
-            "storage.chunk_size=4194304 metadata.max_inodes=0 client.mount_point=/benchfs");
+  EXPECT_EQ(
+      describe_fingerprinted(base),
+      "storage.chunk_size=4194304 metadata.max_inodes=0 metadata.directory_split_entries=4096 "
+      "client.mount_point=/benchfs");
   for (const auto& [option, matters] :
        std::vector<std::pair<std::string, bool>>{{"storage.chunk_size=8m", true},
                                                  {"metadata.max_inodes=7", true},

@@ -26,8 +26,10 @@ namespace benchfs {
 class Cluster {
  public:
   // host_of[r]: the leader's rank of rank r's host.
+  // `split_entries`: metadata.directory_split_entries.
   explicit Cluster(std::vector<std::uint32_t> host_of, std::uint32_t request_timeout_ms = 10'000,
-                   JournalOptions options = {}) {
+                   JournalOptions options = {}, std::uint32_t split_entries = 4096) {
+    config_.metadata.directory_split_entries = split_entries;
     config_.network.request_timeout_ms = request_timeout_ms;
     PeerOptions peer_options;
     peer_options.request_timeout_ms = request_timeout_ms;
@@ -208,23 +210,23 @@ class Cluster {
     return at_path(wire::RemoveDirectory{}, path).error;
   }
   int rename(const std::string& from, const std::string& to, std::uint32_t flags = 0) {
-    const Answer a = at_path(wire::Resolve{}, from);
-    if (a.error != 0) return a.error;
-    const Answer b = at_path(wire::Resolve{}, to);
-    if (b.error != 0) return b.error;
-    const std::string from_name = from.substr(from.rfind('/') + 1);
-    const std::string to_name = to.substr(to.rfind('/') + 1);
-    wire::Rename message{};
-    message.from_directory = wire::parse<wire::ResolveReply>(a.body)->inode;
-    message.to_directory = wire::parse<wire::ResolveReply>(b.body)->inode;
-    message.from_bytes = static_cast<std::uint32_t>(from_name.size());
-    message.to_bytes = static_cast<std::uint32_t>(to_name.size());
-    message.flags = flags;
-    std::vector<std::byte> body;
-    for (const auto part : {wire::bytes_of(message), wire::bytes_of(std::string_view(from_name)),
-                            wire::bytes_of(std::string_view(to_name))})
-      body.insert(body.end(), part.begin(), part.end());
-    return ask(wire::Op::rename, home_rank(message.from_directory), 0, body).error;
+    for (;;) {
+      const Answer a = at_path(wire::Resolve{}, from);
+      if (a.error != 0) return a.error;
+      const Answer b = at_path(wire::Resolve{}, to);
+      if (b.error != 0) return b.error;
+      const std::string from_name = from.substr(from.rfind('/') + 1);
+      const std::string to_name = to.substr(to.rfind('/') + 1);
+      wire::Rename message{};
+      message.from_directory = wire::parse<wire::ResolveReply>(a.body)->inode;
+      message.to_directory = wire::parse<wire::ResolveReply>(b.body)->inode;
+      message.from_bytes = static_cast<std::uint32_t>(from_name.size());
+      message.to_bytes = static_cast<std::uint32_t>(to_name.size());
+      message.flags = flags;
+      const Answer answer = ask(wire::Op::rename, home_rank(message.from_directory), 0,
+                                body_of(message, from_name + to_name));
+      if ((answer.flags & wire::Flag::redirected) == 0) return answer.error;
+    }
   }
 
   template <class T>
@@ -268,6 +270,7 @@ class Cluster {
       Server& home = *nodes_[home_rank(shown.inode)]->server;
       const Inode* const inode = home.names.find(shown.inode);
       ASSERT_NE(inode, nullptr) << shown.inode;
+      EXPECT_FALSE(inode->is_split()) << shown.inode;
       const wire::Attributes known = attributes_of(*inode);
       EXPECT_EQ(shown.size, known.size);
       EXPECT_EQ(shown.mode, known.mode);
@@ -286,7 +289,8 @@ class Cluster {
       const auto shown = std::bit_cast<ViewEntry>(*slot.read());
       const Namespace& names = nodes_[home_rank(shown.directory)]->server->names;
       const Inode* const directory = names.find(shown.directory);
-      if (directory == nullptr) continue;  // nobody gets there: the directory is not shown
+      if (directory == nullptr || directory->is_split())
+        continue;  // nobody gets there: the directory is not shown
       ASSERT_LE(shown.name_bytes, shown.name.size()) << "no test here has such names";
       const std::string_view name(shown.name.data(), shown.name_bytes);
       const Entry* const entry = names.entry(*directory, name);
@@ -312,10 +316,14 @@ class Cluster {
       server.names.for_each([&](const Inode& inode) {
         if (!inode.is_directory()) return;
         std::uint32_t subdirectories = 0;
+        const Partition* const partition = inode.directory->partition.get();
         for (const auto& [key, entry] : inode.directory->entries) {
+          if (partition != nullptr) {
+            EXPECT_EQ(partition->elsewhere(key.cookie).inode, 0u) << key.name;
+          }
           Seen& seen = named[entry.inode];
           ++seen.names;
-          seen.parent = inode.number;
+          seen.parent = inode.directory->whole(inode.number);
           seen.name = key.name;
           seen.type = entry.type;
           if (entry.type == S_IFDIR) ++subdirectories;
@@ -323,6 +331,12 @@ class Cluster {
         EXPECT_EQ(inode.directory->subdirectories, subdirectories) << inode.number;
       });
     }
+    for (auto& node : nodes_)
+      node->server->names.for_each([&](const Inode& inode) {
+        if (!inode.is_directory()) return;
+        for (const std::uint64_t part : parts_here(inode))
+          named[part] = {.names = 1, .parent = inode.number, .name = "", .type = S_IFDIR};
+      });
     for (auto& node : nodes_)
       node->server->names.for_each([&](const Inode& inode) {
         const auto found = named.find(inode.number);

@@ -18,6 +18,8 @@ constexpr std::uint32_t ranks = 3;
 // Damage is planted in the servers' memory and directories; a check names each kind of it.
 class Fsck : public testing::Test {
  protected:
+  explicit Fsck(std::uint32_t split_entries = 4096)
+      : cluster_(std::vector<std::uint32_t>(ranks, 0), 10'000, {}, split_entries) {}
   void SetUp() override {
     for (const char* const name : {"d", "d/sub", "e", "f"}) ASSERT_EQ(make_directory(name), 0);
     for (const char* const name : {"d/a", "d/b", "e/a", "top"}) ASSERT_EQ(make_file(name), 0);
@@ -83,7 +85,7 @@ class Fsck : public testing::Test {
     return stripe_rank(number, index, ranks);
   }
 
-  Cluster cluster_{std::vector<std::uint32_t>(ranks, 0)};
+  Cluster cluster_;
   std::function<void(wire::Op)> on_ask;
 };
 
@@ -266,6 +268,60 @@ TEST_F(Fsck, SaysWhenItIsNotQuiet) {
     ASSERT_EQ(make_file("last"), 0);
   };
   EXPECT_TRUE(check().quiet);
+}
+
+// A directory that was split, and one of its parts.
+class FsckOfSplit : public Fsck {
+ protected:
+  FsckOfSplit() : Fsck(8) {}
+  void SetUp() override {
+    Fsck::SetUp();
+    ASSERT_EQ(make_directory("big"), 0);
+    for (int i = 0; i < 40; ++i) ASSERT_EQ(make_directory("big/" + std::to_string(i)), 0);
+    cluster_.settle();
+    big_ = inode("big");
+    ASSERT_EQ(parts_here(at(big_)).size(), ranks - 1);
+    part_ = parts_here(at(big_)).front();
+    ASSERT_EQ(text(), "");
+  }
+  std::uint64_t big_ = 0;
+  std::uint64_t part_ = 0;
+};
+
+TEST_F(FsckOfSplit, NamesAnEntryInThePartOfAnother) {
+  const auto move = [this](std::uint64_t from, std::uint64_t to, const EntryKey& key) {
+    Directory& source = *change(from).directory;
+    Directory& target = *change(to).directory;
+    const auto entry = source.entries.find(key);
+    target.entries.insert(*entry);
+    source.entries.erase(entry);
+    --source.subdirectories;
+    ++target.subdirectories;
+  };
+  const auto [key, entry] = *at(part_).directory->entries.begin();
+  move(part_, big_, key);
+  EXPECT_EQ(text(), line("misplaced-entry", entry.inode));
+  move(big_, part_, key);
+  EXPECT_EQ(text(), "");
+}
+
+TEST_F(FsckOfSplit, NamesARangeThatNoPartHolds) {
+  ++change(part_).directory->partition->low;
+  EXPECT_EQ(text(), line("broken-split", big_));
+  --change(part_).directory->partition->low;
+  EXPECT_EQ(text(), "");
+}
+
+TEST_F(FsckOfSplit, NamesAPartOfNoDirectory) {
+  ASSERT_EQ(make_directory("gone"), 0);
+  const std::uint64_t gone = inode("gone");
+  const auto made =
+      names(part_).make_part(names(part_).reserve_number(), at(part_),
+                             Partition{.of = gone, .low = 0, .high = 1, .limit = 1, .later = {}});
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(text(), line("broken-split", gone));
+  ASSERT_EQ(cluster_.remove_directory("gone"), 0);
+  EXPECT_EQ(text(), line("orphan-inode", gone));
 }
 
 }  // namespace

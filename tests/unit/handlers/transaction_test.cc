@@ -339,7 +339,7 @@ TEST_F(Undecided, NumbersOfNoStepsAreRefused) {
 
 // The list is what tests walk through; every change on several servers passes its points in order.
 TEST(FaultPoints, AreReachedInOrderByEveryKindOfChange) {
-  Cluster cluster({0, 0, 0});
+  Cluster cluster({0, 0, 0}, 10'000, {}, 10);  // the root is split
   std::map<std::uint32_t, std::set<std::uint32_t>> reached;
   arm_fault_points([&](wire::TransactionKind kind, Moment moment) {
     reached[static_cast<std::uint32_t>(kind)].insert(static_cast<std::uint32_t>(moment));
