@@ -23,6 +23,7 @@ constexpr const char* detached = "detached-directory";
 constexpr const char* orphan_chunk = "orphan-chunk";
 constexpr const char* misplaced_chunk = "misplaced-chunk";
 constexpr const char* chunk_size = "chunk-size";
+constexpr const char* content_size = "content-size";
 constexpr const char* stranger = "strange-file";
 constexpr const char* left_over = "left-over";
 
@@ -102,6 +103,11 @@ void Consistency::add(std::uint32_t rank, const wire::CheckedInode& inode, std::
   known.mode = inode.mode;
   known.links = inode.links;
   known.open = inode.open != 0;
+  known.small = inode.small != 0;
+  if (known.small && inode.size > cell_bytes)
+    note(content_size, inode.inode,
+         "inode " + text_of(inode.inode) + ": " + counted(inode.size, "byte", "bytes") +
+             ", more than can lie with an inode, and not in chunks");
   if (is_directory(inode.mode)) {
     known.parent = inode.parent;
     known.name_at = keep(name);
@@ -176,6 +182,9 @@ void Consistency::add(std::uint32_t rank, const wire::CheckedChunk& chunk) {
   const std::uint32_t place = stripe_rank(chunk.inode, chunk.index, ranks_);
   if (place != rank)
     note(misplaced_chunk, chunk.inode, text + ": it belongs to rank " + text_of(place));
+  // Who has the file open may have begun its chunks, which its home learns later.
+  if (found->second.small && !found->second.open)
+    note(misplaced_chunk, chunk.inode, text + ": the bytes of the file are with its inode");
   if (is_long(chunk, found->second)) long_.push_back({.rank = rank, .chunk = chunk});
 }
 

@@ -64,6 +64,7 @@ class Consistency {
     std::uint32_t entries = 0;         // found
     std::uint32_t subdirectories = 0;  // entries of that type found in it
     bool open = false;
+    bool small = false;
   };
   struct Part {  // holds cookies [low, high)
     std::uint64_t low;

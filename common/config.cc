@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/content_cells.h"
 #include "common/fd.h"
 #include "common/placement.h"
 #include "common/sys.h"
@@ -244,6 +245,10 @@ constexpr Setting table[] = {
         "metadata", "directory_split_entries", "4096", Agree::yes,
         "Entries above which a rank gives half of its part of a directory to another rank; 0: "
         "never."),
+    row<&Config::metadata, &Metadata::inline_bytes, Number<0, cell_bytes>>(
+        "metadata", "inline_bytes", "4096", Agree::yes,
+        "Bytes up to which a file's content lies in the memory of its server and needs no chunk "
+        "file; 0: every content is in chunk files."),
 
     row<&Config::client, &Client::mount_point, MountPoint>(
         "client", "mount_point", "/benchfs", Agree::yes,

@@ -50,6 +50,7 @@ struct Config {
     MetadataLog log = MetadataLog::write;
     std::uint64_t max_inodes = 0;                  // per rank; 0: no limit
     std::uint32_t directory_split_entries = 4096;  // 0: never split
+    std::uint32_t inline_bytes = 4096;             // contents up to here lie with the inode; 0: none
     friend bool operator==(const Metadata&, const Metadata&) = default;
   };
   struct Client {

@@ -184,14 +184,15 @@ HostSize HostTable::host_size(ProcessId self, std::uint64_t inode, std::uint64_t
                                                                       : entry.modified.load(),
                       .exact = entry.exact.load() != 0,
                       .accessed = entry.accessed.load(),
-                      .sparse = entry.sparse.load() != 0};
+                      .sparse = entry.sparse.load() != 0,
+                      .stored = entry.stored.load()};
   if ((news & wire::News::attributes_set) != 0) entry.accessed.store(0);
   if ((news & wire::News::privileges_given) != 0) entry.privileged.store(1);
   return here;
 }
 
 void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
-                     bool was_cut) {
+                     bool was_cut, bool to_chunks) {
   const RobustGuard guard(table_lock, self);
   const std::uint32_t index = find_locked(inode);
   if (index == 0) return;
@@ -202,16 +203,30 @@ void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session,
   entry.modified.store(0);
   entry.accessed.store(0);
   entry.sparse.store(0);
-  if (was_cut) entry.generation.fetch_add(1);
+  const Stored before = entry.stored.load();
+  if (to_chunks) entry.stored.store(in_chunks);
+  // What readers copy out of a cell that goes, or is cut, is void.
+  if (was_cut || before != entry.stored.load()) entry.generation.fetch_add(1);
+  if ((entry.place & EntryPlace::foreign) != 0) {
+    if (to_chunks)
+      contents.give(before);
+    else
+      contents.trim(before, size);
+  }
   entry.frozen.store(0, std::memory_order_seq_cst);
   sys::futex_wake(&entry.frozen, INT32_MAX);
 }
 
-std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64_t session,
-                                bool exact, std::uint64_t size, std::uint64_t tenure,
-                                OpenSlot* slot, std::int64_t accessed, bool privileged) {
+std::uint32_t HostTable::opened(ProcessId self, const Granted& granted, OpenSlot* slot) {
   const RobustGuard guard(table_lock, self);
-  std::uint32_t index = find_locked(inode);
+  std::uint32_t index = find_locked(granted.inode);
+  const bool is_new = index == 0 || granted.session > entries[index].session;
+  Stored stored = granted.stored;
+  if (is_new && granted.foreign && in_cell(stored)) {
+    stored = contents.take(granted.inode, 0);
+    if (!in_cell(stored)) return 0;
+    contents.fill(stored, granted.content);
+  }
   if (index == 0) {
     if (entry_free != 0) {
       index = entry_free;
@@ -219,10 +234,11 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
     } else if (entry_high + 1 < size_entries) {
       index = ++entry_high;
     } else {
+      if (granted.foreign) contents.give(stored);
       return 0;
     }
     SizeEntry& entry = entries[index];
-    entry.inode = inode;
+    entry.inode = granted.inode;
     entry.session = 0;
     entry.tenure = 0;
     entry.opens = 0;
@@ -230,29 +246,35 @@ std::uint32_t HostTable::opened(ProcessId self, std::uint64_t inode, std::uint64
     entry.frozen.store(0);
     entry.releasing.store(0);
     entry.append_lock.unlock();
-    entry.next = buckets[bucket_of(inode)];
-    buckets[bucket_of(inode)] = index;
+    entry.place = 0;
+    entry.stored.store(in_chunks);
+    entry.next = buckets[bucket_of(granted.inode)];
+    buckets[bucket_of(granted.inode)] = index;
   }
   SizeEntry& entry = entries[index];
-  if (session > entry.session) {  // the first answer of a session; later ones find it set up
-    entry.session = session;
+  if (is_new) {  // the first answer of a session; later ones find it set up
+    entry.session = granted.session;
+    if ((entry.place & EntryPlace::foreign) != 0) contents.give(entry.stored.load());
+    entry.place = granted.foreign ? std::uint32_t{EntryPlace::foreign} : 0;
+    entry.stored.store(stored);
     entry.generation.fetch_add(1);
     entry.frozen.store(0);  // no home opens in a new session before it has thawed the old
-    entry.floor.store(size);
-    entry.end.store(size);
+    entry.floor.store(granted.size);
+    entry.end.store(granted.size);
     entry.modified.store(0);
-    entry.accessed.store(accessed);
+    entry.accessed.store(granted.accessed);
     entry.sparse.store(0);
     entry.privileged.store(0);
-    entry.exact.store(exact ? 1 : 0);
-  } else if (!exact) {
+    entry.exact.store(granted.exact ? 1 : 0);
+  } else if (!granted.exact) {
     entry.exact.store(0);
   }
-  if (tenure > entry.tenure) {  // the one before is over, though its release was not answered yet
-    entry.tenure = tenure;
+  if (granted.tenure > entry.tenure) {  // the one before is over, though its release was not
+    entry.tenure = granted.tenure;      // answered yet
     entry.granted = 0;
   }
-  if (privileged) entry.privileged.store(1);
+  if (granted.privileged) entry.privileged.store(1);
+  if (granted.writes) entry.place |= EntryPlace::written;
   ++entry.opens;
   ++entry.granted;
   if (slot != nullptr) {
@@ -280,7 +302,8 @@ Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
                       .modified = entry.modified.load(),
                       .exact = false,
                       .accessed = entry.accessed.load(),
-                      .sparse = entry.sparse.load() != 0}};
+                      .sparse = entry.sparse.load() != 0,
+                      .stored = entry.stored.load()}};
 }
 
 void HostTable::end_release(ProcessId self, std::uint64_t inode, std::uint64_t tenure) {
@@ -298,6 +321,7 @@ void HostTable::free_entry(std::uint32_t index) {
   while (*link != index) link = &entries[*link].next;
   *link = entry.next;
   entry.inode = 0;
+  if ((entry.place & EntryPlace::foreign) != 0) contents.give(entry.stored.exchange(in_chunks));
   entry.next = entry_free;
   entry_free = index;
 }
@@ -319,7 +343,8 @@ std::vector<HeldInode> HostTable::held(ProcessId self, std::uint32_t home, std::
                                  .modified = entry.modified.load(),
                                  .exact = entry.exact.load() != 0,
                                  .accessed = entry.accessed.load(),
-                                 .sparse = entry.sparse.load() != 0}});
+                                 .sparse = entry.sparse.load() != 0,
+                                 .stored = entry.stored.load()}});
   }
   from = at <= entry_high && at < size_entries ? at : 0;
   return found;
@@ -343,6 +368,32 @@ void HostTable::recover(ProcessId self) {
       push_release(i);
     else
       free_entry(i);
+  }
+}
+
+std::span<const std::byte> HostTable::written_content(std::uint32_t index) {
+  constexpr std::uint32_t both = EntryPlace::foreign | EntryPlace::written;
+  const SizeEntry& entry = entries[index];
+  if ((entry.place & both) != both) return {};
+  return contents.content(entry.stored.load(), entry.end.load());
+}
+
+Stored HostTable::cell_of(ProcessId self, std::uint64_t inode) {
+  const RobustGuard guard(table_lock, self);
+  const std::uint32_t index = find_locked(inode);
+  if (index == 0) return stored_nowhere;
+  const Stored stored = entries[index].stored.load();
+  // An entry that nobody released yet may still name a cell that has another owner.
+  return in_cell(stored) && contents.owners[stored] == inode ? stored : stored_nowhere;
+}
+
+void HostTable::reclaim_cells(ProcessId self, const std::vector<bool>& homes) {
+  const RobustGuard guard(table_lock, self);
+  const std::uint32_t high = contents.high.load();
+  for (Stored cell = 1; cell <= high && in_cell(cell); ++cell) {
+    const std::uint64_t owner = contents.owners[cell];
+    if (owner == 0 || home_rank(owner) >= homes.size() || !homes[home_rank(owner)]) continue;
+    if (find_locked(owner) == 0) contents.give(cell);
   }
 }
 

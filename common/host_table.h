@@ -8,9 +8,12 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "common/content_cells.h"
 #include "common/held_locks.h"
 #include "common/process.h"
 #include "common/result.h"
@@ -59,9 +62,14 @@ struct alignas(128) SizeEntry {
   std::atomic<std::int64_t> accessed;     // ns; a read that is not after `modified` counts anew
   std::atomic<std::uint32_t> sparse;      // 1: a write may have left a hole
   std::atomic<std::uint32_t> privileged;  // 1: set-user-ID or set-group-ID, which a write clears
-  std::uint64_t reserved;
+  std::atomic<Stored> stored;             // where the bytes are; set once, by who writes first
+  std::uint32_t place;                    // EntryPlace (table lock)
 };
 static_assert(sizeof(SizeEntry) == 128);
+enum EntryPlace : std::uint32_t {
+  foreign = 1,  // at home on another host, so a cell is the entry's
+  written = 2,  // opened for writing in this session
+};
 
 struct alignas(64) ProcessRecord {
   std::atomic<ProcessId> process;           // 0: free; start time 0: just forked
@@ -79,6 +87,22 @@ struct HostSize {
   bool exact;  // nobody else has it open
   std::int64_t accessed;
   bool sparse;
+  Stored stored;
+};
+
+// What a home says of an inode that it lets this host open.
+struct Granted {
+  std::uint64_t inode;
+  std::uint64_t session;
+  std::uint64_t tenure = 0;
+  std::uint64_t size = 0;
+  bool exact = false;
+  std::int64_t accessed = 0;  // the last access if a read would leave it as it is, else 0
+  bool privileged = false;
+  bool writes = false;   // the open may write
+  bool foreign = false;  // the home is on another host
+  Stored stored = in_chunks;
+  std::span<const std::byte> content = {};  // of a foreign inode that is in a cell of its home
 };
 
 struct Released {
@@ -106,12 +130,14 @@ struct HostTable {
   std::atomic<std::uint32_t> release_head;    // entries whose last slot was closed
   std::uint32_t slot_free, slot_high;
   std::uint32_t entry_free, entry_high;
-  std::uint32_t reserved[5];
+  std::uint32_t inline_bytes;  // contents of up to so many stay in cells; 0: all go to chunks
+  std::uint32_t reserved[4];
   alignas(64) std::array<std::uint32_t, size_buckets> buckets;
   alignas(64) std::array<OpenSlot, open_slots> slots;
   std::array<SizeEntry, size_entries> entries;
   std::array<ProcessRecord, process_records> processes;
   HeldLocks locks;
+  ContentCells contents;
 
   static constexpr std::uint64_t magic_value = 0x31656c6261546642;  // "BfTable1"
 
@@ -137,22 +163,29 @@ struct HostTable {
   // Gives up everything `record` holds, and the record. True: entries were put on the release list.
   bool drop_record(ProcessId self, ProcessRecord& record);
 
-  // What a server does with the home's answer to an open: entry for `inode` with one more slot,
-  // `slot`. `size` is the home's, `accessed` the last access if a read would leave it as it is
-  // (else 0): taken when the session is new here. A slot that has an entry already was filled for
-  // the same request by a server that died before it answered. 0: table full.
-  std::uint32_t opened(ProcessId self, std::uint64_t inode, std::uint64_t session, bool exact,
-                       std::uint64_t size, std::uint64_t tenure = 0, OpenSlot* slot = nullptr,
-                       std::int64_t accessed = 0, bool privileged = false);
+  // What a server does with the home's answer to an open: entry for the inode with one more slot,
+  // `slot`. Size, access time and content are taken when the session is new here. A slot that has
+  // an entry already was filled for the same request by a server that died before it answered.
+  // 0: table full, or no cell is free for the content.
+  std::uint32_t opened(ProcessId self, const Granted& granted, OpenSlot* slot = nullptr);
   // Takes one opened() back: nobody uses the slot it was for.
   void undo_open(ProcessId self, std::uint32_t entry);
   // Entry of an inode open on this host in `session`, or a later one, 0 if none.
   std::uint32_t find(ProcessId self, std::uint64_t inode, std::uint64_t session);
   // What this host's writers reached; session 0: it is not open here. `news` of its home.
   HostSize host_size(ProcessId self, std::uint64_t inode, std::uint64_t news);
-  // After a truncation: the new size, known by a new session; lets the writers in.
+  // After a truncation: the new size, known by a new session; lets the writers in. `to_chunks`: the
+  // bytes are in chunks from now on, if they were not.
   void thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
-            bool was_cut);
+            bool was_cut, bool to_chunks = false);
+  // The content of a foreign inode in a cell of this host's that may have been written; else empty.
+  std::span<const std::byte> written_content(std::uint32_t entry);
+
+  // A server that begins: the cell of an inode at home here that clients have open; else nowhere.
+  Stored cell_of(ProcessId self, std::uint64_t inode);
+  // The same: cells of inodes whose home is among `homes` are given back, but for inodes open here:
+  // a client may be about to give its cell its place.
+  void reclaim_cells(ProcessId self, const std::vector<bool>& homes);
 
   // A leader that follows one that died, which may have been anywhere: counts the opens of each
   // entry anew, and puts those without any on the release list.

@@ -41,6 +41,8 @@ Result<Mapping> Mapping::map(int fd, std::size_t bytes_min, bool writable) {
   const int access = writable ? PROT_READ | PROT_WRITE : PROT_READ;
   const long address = sys::call(SYS_mmap, 0, end, access, MAP_SHARED, fd, 0);
   if (sys::failed(address)) return Error(static_cast<int>(-address));
+  // In a core file it would be as long as it could get.
+  sys::call(SYS_madvise, address, end, MADV_DONTDUMP);
   Mapping mapping;
   mapping.data_ = reinterpret_cast<std::byte*>(address);
   mapping.size_ = static_cast<std::size_t>(end);

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "common/content_cells.h"
 #include "common/result.h"
 
 namespace benchfs::wire {
@@ -88,6 +89,9 @@ enum class Op : std::uint16_t {
   remove_xattr = 99,
   count_blocks = 100,   // server to server: what the chunks of a file with holes take
   recall_leases = 104,  // see lease_messages.h
+  // contents of small files; by clients, at the inode's home
+  move_to_chunks = 112,
+  sync_content = 113,
   // benchfs fsck, at each rank
   check_state = 120,
   check_inodes = 121,
@@ -188,12 +192,14 @@ struct Stat {
 };
 static_assert(Message<Stat>);
 
-struct OpenReply {
+struct OpenReply {  // the content follows if it is in a cell of another host than the caller's
   Attributes attributes;
   std::uint64_t session;  // see Session below
   std::uint64_t tenure;   // see Release
   std::uint32_t exact;    // 1: no other host writes it
   std::uint32_t created;
+  Stored stored;
+  std::uint32_t content_bytes;
 };
 struct Open {
   static constexpr Op op = Op::open;
@@ -204,8 +210,11 @@ struct Open {
   std::uint32_t gid;
   std::uint32_t slot;  // of the host's open-file table; the host's server fills it
 };
-static_assert(Message<Open> && sizeof(OpenReply) == 96 && sizeof(Open) == 32);
+static_assert(Message<Open> && sizeof(OpenReply) == 104 && sizeof(Open) == 32);
 
+// The content follows a Release if it is in a cell of another host than the home's, and may have
+// been written.
+//
 // A home and a host speak of an inode by session: a number that the home takes when the host opens
 // the file first, and anew each time the size is set. Messages of the two may overtake each other;
 // a size of another session than the home's is void, and a host that does not know the home's yet
@@ -230,7 +239,8 @@ struct Release {
   std::int64_t accessed;  // 0: not read, or not so that it counts
   std::uint32_t opens;    // granted to the host, as it has counted
   std::uint32_t undone;   // granted, but the host had no room for them
-  std::uint64_t flags;    // HostFlag
+  std::uint32_t flags;    // HostFlag
+  Stored stored;
 };
 static_assert(Message<Release>);
 // What a host says of a file beside its size.
@@ -611,12 +621,16 @@ struct Outcome {
 static_assert(Message<Outcome> && Struct<OutcomeReply>);
 
 // What this host's writers reached.
+// The content follows if it was asked for, is in a cell of another host than the home's, and may
+// have been written.
 struct HostSizeReply {
   std::uint64_t session;  // 0: not known here, or not this session yet
   std::uint64_t size;
   std::int64_t modified;
   std::int64_t accessed;
-  std::uint64_t flags;  // HostFlag
+  std::uint32_t flags;  // HostFlag
+  Stored stored;
+  std::uint64_t content_bytes;
 };
 struct Freeze {
   static constexpr Op op = Op::freeze;
@@ -632,7 +646,8 @@ struct Thaw {
   std::uint64_t inode;
   std::uint64_t session;  // the new one
   std::uint64_t size;
-  std::uint64_t cut;  // 1: chunk files were cut, cached descriptors are void
+  std::uint32_t cut;        // 1: bytes were cut, cached descriptors are void
+  std::uint32_t to_chunks;  // 1: the bytes are in chunks from now on
 };
 static_assert(Message<Thaw>);
 
@@ -640,7 +655,8 @@ struct HostSize {
   static constexpr Op op = Op::host_size;
   using Reply = HostSizeReply;
   std::uint64_t inode;
-  std::uint64_t news;  // News
+  std::uint32_t news;  // News
+  std::uint32_t with_content;
 };
 static_assert(Message<HostSize>);
 // What a host is to know of a change at the home.
@@ -668,6 +684,22 @@ struct CutChunks {
   std::uint64_t known;
 };
 static_assert(Message<CutChunks>);
+
+// The bytes of a small file are to lie in chunks from now on: it grows.
+struct MoveToChunks {
+  static constexpr Op op = Op::move_to_chunks;
+  using Reply = Nothing;
+  std::uint64_t inode;
+};
+static_assert(Message<MoveToChunks>);
+
+// The content of a small file as of now is to be safe with its home.
+struct SyncContent {
+  static constexpr Op op = Op::sync_content;
+  using Reply = Nothing;
+  std::uint64_t inode;
+};
+static_assert(Message<SyncContent>);
 
 // 512-byte blocks that this rank's chunks of a file of `size` bytes take.
 struct CountBlocksReply {
@@ -712,6 +744,8 @@ struct HeldOpen {
   std::int64_t modified;  // 0: not written
   std::uint32_t granted;  // opens, as the host has counted them
   std::uint32_t flags;    // HeldFlag
+  Stored stored;
+  std::uint32_t reserved;
 };
 enum HeldFlag : std::uint32_t {
   held_exact = 1,   // the host trusts its own size
@@ -724,7 +758,7 @@ struct HeldOpens {
   std::uint32_t home;
   std::uint32_t from;
 };
-static_assert(Message<HeldOpens> && Struct<HeldOpen> && sizeof(HeldOpen) == 48);
+static_assert(Message<HeldOpens> && Struct<HeldOpen> && sizeof(HeldOpen) == 56);
 
 // Locks. What flock(2) sets and what fcntl(2) sets do not see each other.
 enum class LockSpace : std::uint8_t { whole = 1, ranges = 2 };
@@ -870,6 +904,7 @@ struct CheckedInode {  // a directory's name in its parent follows
   std::uint32_t links;  // of a directory: 2 and its subdirectories
   std::uint32_t open;   // 1: some host has it open; or checked_part
   std::uint32_t name_bytes;
+  std::uint64_t small;  // 1: a file whose bytes are with the inode, so it has no chunk files
 };
 // Of CheckedInode::open: this rank holds those entries of directory `inode`, which was split, whose
 // cookies are from `size` on and below `parent`; `links` of its subdirectories are not counted in
@@ -884,7 +919,7 @@ struct CheckInodes {
   using Reply = CheckInodesReply;
   std::uint64_t counter;
 };
-static_assert(Message<CheckInodes> && Struct<CheckInodesReply> && sizeof(CheckedInode) == 40 &&
+static_assert(Message<CheckInodes> && Struct<CheckInodesReply> && sizeof(CheckedInode) == 48 &&
               Struct<CheckedInode>);
 
 // Entries held here, by directory and cookie: those after (cookie, name) of the directory with

@@ -155,6 +155,7 @@ Status Worker::make_tables(LocalChannel::HostDescriptors& host) {
   TRY(table_, Mapping::map(held_["host_table"].get(), sizeof(HostTable)));
   TRY(pool_, Mapping::map(held_["transfer_pool"].get(), pool_bytes));
   table_.at<HostTable>().magic = HostTable::magic_value;
+  table_.at<HostTable>().inline_bytes = settings_.config.metadata.inline_bytes;
   host = {.host_table = held_["host_table"].get(),
           .transfer_pool = held_["transfer_pool"].get(),
           .placeholder = held_["placeholder"].get()};

@@ -66,17 +66,23 @@ Result<std::size_t> OpenFile::read_range(Readable pieces, std::uint64_t offset) 
   for (;;) {
     const std::uint32_t generation = here.generation.load(std::memory_order_acquire);
     TRY(const std::uint64_t size, size_for(offset + wanted));
+    // After the size, which who makes the place raises last.
+    const Stored stored = here.stored.load(std::memory_order_acquire);
     std::uint64_t left = offset < size ? std::min(wanted, size - offset) : 0;
     const std::uint64_t bytes = left;
     std::uint64_t at = offset;
     for (const auto& piece : pieces) {
       const std::uint64_t part = std::min<std::uint64_t>(piece.size(), left);
       if (part == 0) continue;
-      TRY_OK(core_.io.read(chunks_, stamp(generation), piece.first(part), at));
+      if (stored == in_chunks) {
+        TRY_OK(core_.io.read(chunks_, stamp(generation), piece.first(part), at));
+      } else {
+        TRY_OK(read_content(stored, piece.first(part), at));
+      }
       at += part;
       left -= part;
     }
-    if (bytes != 0) touched_chunks(at);
+    if (bytes != 0 && stored == in_chunks) touched_chunks(at);
     // A truncation beside us may have cut what we took for holes: then the answer is void.
     if (here.generation.load(std::memory_order_acquire) == generation &&
         here.frozen.load(std::memory_order_seq_cst) == 0)
@@ -116,8 +122,14 @@ Result<std::size_t> OpenFile::write_pieces(Writable pieces, const off_t* offset)
 Result<OpenFile::Moved> OpenFile::write_range(Writable pieces, std::uint64_t offset) {
   ProcessRecord* const record = core_.host.known_record();
   if (record == nullptr) return Error(EIO);
-  const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
-  return write_inside(bracket, pieces, offset);
+  for (;;) {
+    {
+      const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
+      const auto moved = write_inside(bracket, pieces, offset);
+      if (moved.ok() || moved.error() != needs_chunks) return moved;
+    }
+    TRY_OK(move_to_chunks());
+  }
 }
 
 Result<OpenFile::Moved> OpenFile::write_inside(const WriteBracket& bracket, Writable pieces,
@@ -126,6 +138,15 @@ Result<OpenFile::Moved> OpenFile::write_inside(const WriteBracket& bracket, Writ
   if (offset >= wire::file_bytes_max) return Error(EFBIG);
   std::uint64_t room = wire::file_bytes_max - offset;
   std::uint64_t at = offset;
+  TRY(const bool to_chunks, lies_in_chunks(offset + std::min(room, bytes_of_all(pieces))));
+  if (!to_chunks) {
+    if (const auto put = write_content(pieces, offset)) {
+      if (!put->ok()) return put->error();
+      at += **put;
+      published(offset, at);
+      return Moved{.bytes = **put, .end = at};
+    }
+  }
   for (const auto& piece : pieces) {
     const std::uint64_t part = std::min<std::uint64_t>(piece.size(), room);
     if (part == 0) continue;
@@ -137,6 +158,7 @@ Result<OpenFile::Moved> OpenFile::write_inside(const WriteBracket& bracket, Writ
     room -= *written;
     if (*written < part) break;
   }
+  touched_chunks(at);
   published(offset, at);
   return Moved{.bytes = static_cast<std::size_t>(at - offset), .end = at};
 }
@@ -171,7 +193,6 @@ void OpenFile::published(std::uint64_t begin, std::uint64_t end) {
     here.sparse.store(1, std::memory_order_relaxed);  // whole pages between were written by nobody
   raise_to(here.end, end);
   raise_to(here.modified, sys::now_ns(CLOCK_REALTIME));
-  touched_chunks(end);
 }
 
 void OpenFile::touched_chunks(std::uint64_t end) {
@@ -184,13 +205,16 @@ Result<OpenFile::Moved> OpenFile::append(Writable pieces) {
   ProcessRecord* const record = core_.host.known_record();
   if (record == nullptr) return Error(EIO);
   const std::uint64_t wanted = bytes_of_all(pieces);
-  {
-    Held held(entry().append_lock, core_.host.self());
-    const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
-    if (entry().exact.load(std::memory_order_seq_cst) != 0) {
+  for (;;) {
+    {
+      Held held(entry().append_lock, core_.host.self());
+      const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
+      if (entry().exact.load(std::memory_order_seq_cst) == 0) break;
       const std::uint64_t offset = held.place_at_end(known_size(), wanted);
-      return write_inside(bracket, pieces, offset);
+      const auto moved = write_inside(bracket, pieces, offset);
+      if (moved.ok() || moved.error() != needs_chunks) return moved;
     }
+    TRY_OK(move_to_chunks());
   }
   // Other hosts append too: the home gives out the places.
   TRY_OK(core_.ready());

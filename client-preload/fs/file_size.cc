@@ -83,11 +83,19 @@ Status OpenFile::allocate(int mode, off_t offset, off_t length) {
   if (mode != 0) return Error(EOPNOTSUPP);
   ProcessRecord* const record = core_.host.known_record();
   if (record == nullptr) return Error(EIO);
-  // As a write that ends there: a truncation to a longer size could undo another's growth.
-  const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
-  if (!bracket.entered()) return Error(EBADF);
-  if (end > known_size()) published(end, end);
-  return Done{};
+  for (;;) {
+    {  // As a write that ends there: a truncation to a longer size could undo another's growth.
+      const WriteBracket bracket(core_.host.table(), *record, entry_, inode());
+      if (!bracket.entered()) return Error(EBADF);
+      const auto to_chunks = lies_in_chunks(end);
+      if (to_chunks.ok()) {
+        if (end > known_size()) published(end, end);
+        return Done{};
+      }
+      if (to_chunks.error() != needs_chunks) return to_chunks.error();
+    }
+    TRY_OK(move_to_chunks());
+  }
 }
 
 }  // namespace benchfs

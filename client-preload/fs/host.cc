@@ -94,6 +94,7 @@ Status Host::greet_locked(LocalServer& server, Channel* attaching) {
       table_ = &table_mapping_.at<HostTable>();
       pool_ = &pool_mapping_.at<PoolHeader>();
     }
+    TRY_OK(memory.take_if_missing(std::move(fds[Descriptor::table])));
     TRY_OK(placeholder.take_if_missing(std::move(fds[Descriptor::placeholder])));
     device_ = hello.device;
     inode_ = hello.inode;
@@ -221,11 +222,13 @@ void Host::forked(ProcessRecord* record) {
 void Host::disconnect() {
   servers_.clear();
   placeholder.close();
+  memory.close();
 }
 
 void Host::leave(int fd) {
   const Guard guard(lock_);
   placeholder.leave(fd);
+  memory.leave(fd);
   for (const auto& server : servers_) {
     server->bell.doorbell.leave(fd);
     server->chunks.leave(fd);

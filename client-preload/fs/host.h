@@ -41,7 +41,10 @@ struct LocalServer {
 class Host {
  public:
   Host(std::string local_dir, PrivateDescriptors& privates)
-      : local_dir_(std::move(local_dir)), privates_(privates), placeholder(privates) {}
+      : local_dir_(std::move(local_dir)),
+        privates_(privates),
+        placeholder(privates),
+        memory(privates) {}
 
   // Reads the host record and connects to the leader. Under lock(), once.
   Status connect();
@@ -135,6 +138,7 @@ class Host {
 
  public:
   PrivateFd placeholder;  // what the descriptors of open files are openings of
+  PrivateFd memory;       // the host's table as a file
 };
 
 }  // namespace benchfs

@@ -79,6 +79,11 @@ Status OpenFile::sync(bool) {
   if ((status_flags() & O_PATH) != 0) return Error(EBADF);
   if (is_directory()) return Done{};
   TRY_OK(core_.ready());
+  if (entry().stored.load() != in_chunks) {
+    const wire::SyncContent message{.inode = inode()};
+    TRY([[maybe_unused]] const auto done, core_.ask(home_rank(inode()), message));
+    if (entry().stored.load() != in_chunks) return Done{};  // else they moved meanwhile
+  }
   TRY(const std::uint64_t size, size_for(UINT64_MAX));
   const std::uint32_t generation = entry().generation.load(std::memory_order_acquire);
   touched_chunks(size);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "client-preload/fs/chunk_io.h"
@@ -80,6 +81,19 @@ class OpenFile final : public File {
   std::uint64_t stamp(std::uint32_t generation) const {
     return std::uint64_t{entry_} << 32 | generation;
   }
+  // file_content.cc
+  // Whether a write up to `end`, inside a bracket, goes to chunks. needs_chunks: yes, but the home
+  // must move there first what is in a cell, once the bracket has been left (move_to_chunks).
+  Result<bool> lies_in_chunks(std::uint64_t end);
+  // None: no cell was free, and the bytes go to chunks.
+  std::optional<Result<std::size_t>> write_content(Writable pieces, std::uint64_t offset);
+  Result<std::size_t> put_content(Stored cell, Writable pieces, std::uint64_t offset);
+  Result<std::size_t> put_content(Stored cell, std::span<const std::byte> data,
+                                  std::uint64_t offset);
+  Status read_content(Stored stored, std::span<std::byte> out, std::uint64_t offset);
+  Status move_to_chunks();
+  static constexpr Error needs_chunks{3998};  // stays in here; no kernel call returns it
+
   void published(std::uint64_t begin, std::uint64_t end);
   void note_read();
   Status take_privileges();

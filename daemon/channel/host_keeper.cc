@@ -2,6 +2,9 @@
 
 #include <sys/syscall.h>
 
+#include <string>
+#include <vector>
+
 #include "common/placement.h"
 #include "daemon/channel/lock_release.h"
 
@@ -12,6 +15,12 @@ HostKeeper::HostKeeper(Server& server, bool followed) : server_(server) {
   events_seen_ = server_.table.process_events.load();
   watch_new_processes();  // drops the records of those that died meanwhile
   server_.table.recover(server_.self);
+  // What was taken for contents of other hosts' files by servers or clients that died before use.
+  const Topology& topology = server_.topology;
+  std::vector<bool> foreign(topology.size);
+  for (std::uint32_t rank = 0; rank < topology.size; ++rank)
+    foreign[rank] = topology.host_of[rank] != topology.host();
+  server_.table.reclaim_cells(server_.self, foreign);
 }
 
 bool HostKeeper::has_work() const {
@@ -51,8 +60,11 @@ Task<int> HostKeeper::release(Server& server, std::uint32_t index) {
       .accessed = released.reached.accessed,
       .opens = released.opens,
       .undone = 0,
-      .flags = released.reached.sparse ? std::uint64_t{wire::HostFlag::sparse} : 0};
-  const auto reply = co_await server.ask(home_rank(message.inode), message);
+      .flags = released.reached.sparse ? std::uint32_t{wire::HostFlag::sparse} : 0,
+      .stored = released.reached.stored};
+  const auto bytes = server.table.written_content(index);  // what the home cannot look at itself
+  std::string content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const auto reply = co_await server.ask(home_rank(message.inode), message, std::move(content));
   if (!reply.ok() || reply->opens == 0)  // a home that is gone knows nothing
     server.table.end_release(server.self, message.inode, message.tenure);
   co_return 0;

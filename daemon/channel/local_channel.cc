@@ -1,5 +1,6 @@
 #include "daemon/channel/local_channel.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -341,11 +342,25 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
     // A read counts anew only if the last access is not after the last change.
     const bool keeps_access =
         attributes.accessed > std::max(attributes.modified, attributes.changed);
-    entry = table.opened(
-        server_.self, attributes.inode, reply->session, reply->exact != 0, attributes.size,
-        reply->tenure, error == 0 ? &table.slots[request.slot] : nullptr,
-        keeps_access ? attributes.accessed : 0, (attributes.mode & (S_ISUID | S_ISGID)) != 0);
+    const auto rest = std::span<const std::byte>(answer.body).subspan(sizeof *reply);
+    const bool whole = reply->content_bytes <= std::min(rest.size(), cell_bytes);
+    const Granted granted{
+        .inode = attributes.inode,
+        .session = reply->session,
+        .tenure = reply->tenure,
+        .size = attributes.size,
+        .exact = reply->exact != 0,
+        .accessed = keeps_access ? attributes.accessed : 0,
+        .privileged = (attributes.mode & (S_ISUID | S_ISGID)) != 0,
+        .writes = (request.flags & O_ACCMODE) != O_RDONLY,
+        .foreign = server_.topology.host_of[home_rank(attributes.inode)] != server_.topology.host(),
+        .stored = reply->stored,
+        .content = whole ? rest.first(reply->content_bytes) : rest.first(0)};
+    if (whole)
+      entry =
+          table.opened(server_.self, granted, error == 0 ? &table.slots[request.slot] : nullptr);
     if (entry == 0) error = ENFILE;
+    answer.body.resize(sizeof *reply);  // the client looks into the cell
   }
   if (error == 0) {
     OpenSlot& slot = table.slots[request.slot];
@@ -367,7 +382,8 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
                              .accessed = 0,
                              .opens = 0,
                              .undone = 1,
-                             .flags = 0};
+                             .flags = 0,
+                             .stored = stored_nowhere};
     co_await server_.ask(home_rank(attributes.inode), undo);
   }
   co_return Answer(Error(error));

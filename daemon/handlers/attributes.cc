@@ -83,7 +83,7 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
   if (request.valid == wire::valid_written) co_return take_privileges(server, *inode);
   if (inode->open != nullptr) {  // the writers' sizes and times count up to here
     const std::uint64_t number = inode->number;
-    std::uint64_t news = wire::News::attributes_set;
+    std::uint32_t news = wire::News::attributes_set;
     if (times) news |= wire::News::times_set;
     if ((request.valid & wire::valid_mode) != 0 && (request.mode & (S_ISUID | S_ISGID)) != 0)
       news |= wire::News::privileges_given;

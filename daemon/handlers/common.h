@@ -30,7 +30,7 @@ Task<Status> wait_for_decision(Server& server, std::uint64_t inode, std::string 
 // Asks the hosts that have the file open for writing what size and times they know, and keeps it in
 // the inode, which may have gone when the task is done. Tells all that have it open `news`
 // (wire::News), if there are any.
-Task<Status> refresh(Server& server, std::uint64_t number, std::uint64_t news);
+Task<Status> refresh(Server& server, std::uint64_t number, std::uint32_t news);
 
 // Learns from the ranks of its chunks how many blocks a file takes, if it may have holes. What
 // cannot be learnt, or changes meanwhile, stays unknown: the size's estimate.
@@ -53,6 +53,15 @@ Task<Status> tell_parts(Server& server, std::uint64_t directory, std::uint32_t m
 // Sets the size of a file: freezes its writers on every host, cuts chunks, thaws.
 Task<Status> set_size(Server& server, std::uint64_t number, std::uint64_t size);
 
+// The bytes of a small file lie in chunks afterwards: freezes its writers as well.
+Task<Status> move_to_chunks(Server& server, std::uint64_t number);
+// The same within open.mutex, which the caller holds, and with it the inode.
+Task<Status> move_to_chunks_locked(Server& server, Inode& inode);
+// Keeps the content of a small file that another host sent. False: no cell is free.
+bool keep_content(Server& server, Inode& inode, std::string_view content);
+// Puts a small file's content into its first chunk, which nobody else writes meanwhile.
+Task<Status> write_first_chunk(Server& server, std::uint64_t number, std::string content);
+
 // Erases the inode and its chunks if no name and no open is left.
 void remove_if_unused(Server& server, const Inode& inode);
 // The same after a host may have closed it.
@@ -61,13 +70,15 @@ void close_if_unused(Server& server, std::uint64_t number);
 void finish_cuts(Server& server);
 
 // Asks a host about an inode until it knows the session or closed it: the answer to its open may
-// still be on its way. EIO: it does not come to know it within the request time-out.
+// still be on its way. EIO: it does not come to know it within the request time-out. `content`:
+// gets what follows the answer.
 template <class M>
-Task<Result<wire::HostSizeReply>> ask_open_host(Server& server, std::uint32_t host, M message) {
+Task<Result<wire::HostSizeReply>> ask_open_host(Server& server, std::uint32_t host, M message,
+                                                std::string* content = nullptr) {
   const std::int64_t deadline =
       sys::now_ns() + std::int64_t{server.config.network.request_timeout_ms} * 1'000'000;
   for (std::int64_t nap = 100'000;; nap = std::min(nap * 2, std::int64_t{5'000'000})) {
-    auto reply = co_await server.ask(host, message);
+    auto reply = co_await server.ask(host, message, {}, content);
     if (!reply.ok() || reply->session >= message.session) co_return reply;
     if (session_of(server, message.inode, host) != message.session) co_return wire::HostSizeReply{};
     if (sys::now_ns() > deadline) co_return Error(EIO);
@@ -79,17 +90,19 @@ Task<Result<wire::HostSizeReply>> ask_open_host(Server& server, std::uint32_t ho
 std::uint64_t session_of(Server& server, std::uint64_t inode, std::uint32_t host);
 
 // What the clients of this host know of an inode.
-inline wire::HostSizeReply host_size_here(Server& server, std::uint64_t inode, std::uint64_t news) {
+inline wire::HostSizeReply host_size_here(Server& server, std::uint64_t inode, std::uint32_t news) {
   const HostSize here = server.table.host_size(server.self, inode, news);
   return {.session = here.session,
           .size = here.size,
           .modified = here.modified,
           .accessed = here.accessed,
-          .flags = here.sparse ? std::uint64_t{wire::HostFlag::sparse} : 0};
+          .flags = here.sparse ? std::uint32_t{wire::HostFlag::sparse} : 0,
+          .stored = here.stored,
+          .content_bytes = 0};
 }
 
-// What a host reported counts, if it is of the host's current session.
-void learn(Server& server, const Inode& inode, std::uint32_t host,
+// What a host reported counts, if it is of the host's current session: then true.
+bool learn(Server& server, const Inode& inode, std::uint32_t host,
            const wire::HostSizeReply& reply);
 
 template <class Reply>

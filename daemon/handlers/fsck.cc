@@ -52,7 +52,8 @@ wire::CheckedInode part_row(const Inode& inode) {
           .mode = inode.mode,
           .links = directory.is_part() ? directory.subdirectories : 0,
           .open = wire::checked_part,
-          .name_bytes = 0};
+          .name_bytes = 0,
+          .small = 0};
 }
 
 }  // namespace
@@ -90,7 +91,8 @@ Task<Answer> handle_check_inodes(Server& server, const Caller&, wire::CheckInode
         .mode = attributes.mode,
         .links = attributes.links,
         .open = inode->open != nullptr && !inode->open->hosts.empty() ? 1u : 0u,
-        .name_bytes = static_cast<std::uint32_t>(name.size())};
+        .name_bytes = static_cast<std::uint32_t>(name.size()),
+        .small = inode->is_small() && inode->chunked_bytes() == 0 ? 1u : 0u};
     if (!fits(answer, 2 * sizeof row + name.size())) {
       head.next = counter;
       break;

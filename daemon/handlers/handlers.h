@@ -59,6 +59,9 @@ Task<Answer> handle_thaw(Server&, const Caller&, wire::Thaw, Tail);
 Task<Answer> handle_host_size(Server&, const Caller&, wire::HostSize, Tail);
 // leases.cc
 Task<Answer> handle_recall_leases(Server&, const Caller&, wire::RecallLeases, Tail);
+// contents.cc
+Task<Answer> handle_move_to_chunks(Server&, const Caller&, wire::MoveToChunks, Tail);
+Task<Answer> handle_sync_content(Server&, const Caller&, wire::SyncContent, Tail);
 // data.cc
 Task<Answer> handle_read_chunk(Server&, const Caller&, wire::ReadChunk, Tail);
 Task<Answer> handle_write_chunk(Server&, const Caller&, wire::WriteChunk, Tail);

@@ -50,6 +50,13 @@ Task<int> revoke_exact(Server& server, std::uint64_t number, OpenState& open) {
   co_return 0;
 }
 
+// A file that several hosts have open and one writes has its bytes in chunks, where all find them.
+bool to_be_moved(const Inode& inode, std::uint32_t host, bool writes) {
+  const OpenState& open = *inode.open;
+  return inode.is_small() &&
+         (open.written_elsewhere(host) || (writes && open.open_elsewhere(host)));
+}
+
 // Counts the open for the caller's host; one that may write may cost another host its exactness.
 Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, bool writes,
                    bool created) {
@@ -66,13 +73,20 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   // wait for each other's turns for ever.
   bool had_turn = false;
   while (server.surveys.under_way(host) || (!had_turn && open->mutex.locked()) ||
-         costs_exactness()) {
+         costs_exactness() || to_be_moved(*inode, host, writes)) {
     co_await server.surveys.wait(server.loop, host);
     co_await open_state_known(server, number);  // who is exact
     co_await open->mutex.lock(server.loop);     // a truncation must not meet half a grant
-    if (costs_exactness()) co_await revoke_exact(server, number, *open);
+    Status moved = Done{};
+    if (to_be_moved(*inode, host, writes)) moved = co_await move_to_chunks_locked(server, *inode);
+    if (moved.ok() && costs_exactness()) co_await revoke_exact(server, number, *open);
     open->mutex.unlock();
     had_turn = true;
+    if (!moved.ok()) {
+      --open->users;
+      close_if_unused(server, number);
+      co_return Answer(moved.error());
+    }
   }
   if (caller.is_peer && caller.leader != server.peers.incarnation(host)) {
     // Whoever asked is gone, and its successor has said what it holds: this is not counted, and if
@@ -81,7 +95,9 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
                                          .session = 0,
                                          .tenure = 0,
                                          .exact = 0,
-                                         .created = created ? 1u : 0u});
+                                         .created = created ? 1u : 0u,
+                                         .stored = in_chunks,
+                                         .content_bytes = 0});
     --open->users;
     close_if_unused(server, number);
     co_return unheard;
@@ -101,11 +117,19 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   }
   ++known->opens;
   --open->users;
-  co_return Answer(wire::OpenReply{.attributes = attributes_of(*inode),
-                                   .session = known->session,
-                                   .tenure = known->tenure,
-                                   .exact = open->exact_host == host ? 1u : 0u,
-                                   .created = created ? 1u : 0u});
+  wire::OpenReply reply{.attributes = attributes_of(*inode),
+                        .session = known->session,
+                        .tenure = known->tenure,
+                        .exact = open->exact_host == host ? 1u : 0u,
+                        .created = created ? 1u : 0u,
+                        .stored = inode->stored,
+                        .content_bytes = 0};
+  if (host == server.topology.host()) co_return Answer(reply);
+  const auto content = server.names.content(*inode);
+  reply.content_bytes = static_cast<std::uint32_t>(content.size());
+  Answer answer(reply);
+  answer.append(content);
+  co_return answer;
 }
 
 // O_TMPFILE: an inode that no name leads to, at home where the names of its directory are.
@@ -168,8 +192,13 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
   const Status allowed = may_open(inode, caller.uid, request.flags);
   if (!allowed.ok()) co_return Answer(allowed.error());
   if (inode.is_directory())
-    co_return Answer(wire::OpenReply{
-        .attributes = attributes_of(inode), .session = 0, .tenure = 0, .exact = 0, .created = 0});
+    co_return Answer(wire::OpenReply{.attributes = attributes_of(inode),
+                                     .session = 0,
+                                     .tenure = 0,
+                                     .exact = 0,
+                                     .created = 0,
+                                     .stored = in_chunks,
+                                     .content_bytes = 0});
   const std::uint64_t number = inode.number;
   if ((request.flags & O_TRUNC) != 0 && (request.flags & O_PATH) == 0) {
     if (caller.uid != 0 && privileges(inode) != 0)
@@ -190,20 +219,51 @@ Task<Answer> open_again(Server& server, const Caller& caller, Tail body, Answer 
   co_return co_await grant(server, reply->attributes.inode, caller, writes, reply->created != 0);
 }
 
-Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request, Tail) {
+// What a host that is not this one wrote. Where no cell is free it goes to a chunk.
+Task<Status> take_content(Server& server, std::uint64_t number, std::string content) {
+  Inode& inode = *server.names.change(number);
+  if (keep_content(server, inode, content)) co_return Done{};
+  OpenState& open = *inode.open;
+  ++open.users;
+  co_await open.mutex.lock(server.loop);
+  Status written = Done{};
+  if (inode.is_small()) written = co_await write_first_chunk(server, number, std::move(content));
+  if (written.ok()) {
+    Inode& moved = *server.names.change(number);
+    moved.stored = in_chunks;
+    moved.flags &= ~std::uint32_t{InodeFlag::chunk_started};
+  }
+  open.mutex.unlock();
+  --open.users;
+  co_return written;
+}
+
+Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request,
+                            Tail tail) {
   co_await server.surveys.wait(server.loop, caller.host);
   wire::ReleaseReply reply{.session = request.session, .opens = 0};
   Inode* const inode = server.names.touch(request.inode);
   if (inode == nullptr || inode->open == nullptr) co_return Answer(reply);
   OpenState& open = *inode->open;
-  const auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
+  auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
   if (host == open.hosts.end() || host->tenure != request.tenure) co_return Answer(reply);
-  learn(server, *inode, caller.host,
-        {.session = request.session,
-         .size = request.end,
-         .modified = request.modified,
-         .accessed = request.accessed,
-         .flags = request.flags});
+  const bool current = learn(server, *inode, caller.host,
+                             {.session = request.session,
+                              .size = request.end,
+                              .modified = request.modified,
+                              .accessed = request.accessed,
+                              .flags = request.flags,
+                              .stored = request.stored,
+                              .content_bytes = 0});
+  // Bytes that were written over others are to be logged, too.
+  if (current && request.modified != 0 && inode->is_small()) server.names.change(*inode);
+  if (current && !tail.empty() && in_cell(request.stored) && host->writes && inode->is_small()) {
+    const auto bytes = *wire::text(tail, 0, tail.size());
+    const Status taken = co_await take_content(server, request.inode, std::string(bytes));
+    if (!taken.ok()) co_return Answer(taken.error());  // the host keeps it, and counts
+    host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
+    if (host == open.hosts.end() || host->tenure != request.tenure) co_return Answer(reply);
+  }
   reply.session = host->session;
   host->opens -= std::min(host->opens, request.undone);
   reply.opens = host->opens - std::min(host->opens, request.opens);

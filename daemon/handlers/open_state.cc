@@ -80,8 +80,10 @@ void settle(Server& server, Inode& inode, std::uint32_t host, const wire::HeldOp
          .modified = held->modified,
          .accessed = 0,  // comes with the next question
          .flags = (held->flags & wire::HeldFlag::held_sparse) != 0
-                      ? std::uint64_t{wire::HostFlag::sparse}
-                      : 0});
+                      ? std::uint32_t{wire::HostFlag::sparse}
+                      : 0,
+         .stored = held->stored,
+         .content_bytes = 0});
 }
 
 // Writers that a truncation had stopped which nobody finishes: whoever asked for it asks again.
@@ -91,7 +93,11 @@ Task<int> let_write(Server& server, std::uint64_t number, std::uint32_t host) {
   const auto known = std::ranges::find(inode->open->hosts, host, &OpenHost::host);
   if (known == inode->open->hosts.end()) co_return 0;
   known->session = ++server.next_session;
-  const wire::Thaw thaw{.inode = number, .session = known->session, .size = inode->size, .cut = 1};
+  const wire::Thaw thaw{.inode = number,
+                        .session = known->session,
+                        .size = inode->size,
+                        .cut = 1,
+                        .to_chunks = inode->is_small() ? 0u : 1u};
   co_await server.ask(host, thaw);
   co_return 0;
 }
@@ -168,7 +174,9 @@ Task<Answer> handle_held_opens(Server& server, const Caller&, wire::HeldOpens re
                        .size = held.reached.size,
                        .modified = held.reached.modified,
                        .granted = held.granted,
-                       .flags = 0};
+                       .flags = 0,
+                       .stored = held.reached.stored,
+                       .reserved = 0};
     if (held.reached.exact) row.flags |= wire::HeldFlag::held_exact;
     if (held.reached.sparse) row.flags |= wire::HeldFlag::held_sparse;
     if (held.frozen) row.flags |= wire::HeldFlag::held_frozen;

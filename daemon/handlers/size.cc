@@ -7,6 +7,19 @@
 #include "daemon/handlers/handlers.h"
 
 namespace benchfs {
+namespace {
+
+// With the bytes, if the home cannot look at them itself.
+Answer with_content(Server& server, std::uint32_t index, wire::HostSizeReply size) {
+  const auto content = server.table.written_content(index);
+  const auto bytes = content.first(std::min<std::size_t>(content.size(), size.size));
+  size.content_bytes = bytes.size();
+  Answer answer(size);
+  answer.append(bytes);
+  return answer;
+}
+
+}  // namespace
 
 Task<Answer> handle_size(Server& server, const Caller&, wire::Size request, Tail) {
   const Status known = co_await refresh(server, request.inode, 0);
@@ -53,16 +66,20 @@ Task<Answer> handle_freeze(Server& server, const Caller&, wire::Freeze request, 
   for (std::int64_t nap = 20'000; server.table.being_written(index);
        nap = std::min(nap * 2, std::int64_t{5'000'000}))
     co_await server.loop.sleep(nap);
-  co_return Answer(host_size_here(server, request.inode, 0));
+  co_return with_content(server, index, host_size_here(server, request.inode, 0));
 }
 
 Task<Answer> handle_thaw(Server& server, const Caller&, wire::Thaw request, Tail) {
-  server.table.thaw(server.self, request.inode, request.session, request.size, request.cut != 0);
+  server.table.thaw(server.self, request.inode, request.session, request.size, request.cut != 0,
+                    request.to_chunks != 0);
   co_return Answer(wire::Nothing{});
 }
 
 Task<Answer> handle_host_size(Server& server, const Caller&, wire::HostSize request, Tail) {
-  co_return Answer(host_size_here(server, request.inode, request.news));
+  const auto size = host_size_here(server, request.inode, request.news);
+  const std::uint32_t index = server.table.find(server.self, request.inode, 0);
+  if (request.with_content == 0 || index == 0) co_return Answer(size);
+  co_return with_content(server, index, size);
 }
 
 }  // namespace benchfs

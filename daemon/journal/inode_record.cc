@@ -18,9 +18,10 @@ class Writer {
     std::memcpy(out_, &value, sizeof value);
     out_ += sizeof value;
   }
-  void put(std::string_view text) {
-    std::memcpy(out_, text.data(), text.size());
-    out_ += text.size();
+  void put(std::string_view text) { put(wire::bytes_of(text)); }
+  void put(std::span<const std::byte> bytes) {
+    if (!bytes.empty()) std::memcpy(out_, bytes.data(), bytes.size());
+    out_ += bytes.size();
   }
   void begin_part(InodePartKind kind, std::size_t bytes) {
     put(InodePart{.kind = static_cast<std::uint16_t>(kind),
@@ -115,7 +116,15 @@ bool decode_xattrs(std::span<const std::byte> bytes, Inode& inode) {
   return true;
 }
 
-bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& inode) {
+bool decode_content(std::span<const std::byte> bytes, RecordedContent& content) {
+  const auto has_cell = wire::parse<std::uint64_t>(bytes);
+  if (!has_cell.ok() || *has_cell > 1 || bytes.size() - number_bytes > cell_bytes) return false;
+  content = {.small = true, .has_cell = *has_cell != 0, .bytes = bytes.subspan(number_bytes)};
+  return true;
+}
+
+bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& inode,
+                 RecordedContent& content) {
   switch (kind) {
     case InodePartKind::directory:
       return decode_directory(bytes, inode);
@@ -128,13 +137,15 @@ bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& in
       return decode_xattrs(bytes, inode);
     case InodePartKind::partition:
       return decode_partition(bytes, inode);
+    case InodePartKind::content:
+      return decode_content(bytes, content);
   }
   return false;
 }
 
 }  // namespace
 
-std::size_t inode_record_bytes(const Inode& inode) {
+std::size_t inode_record_bytes(const Inode& inode, std::span<const std::byte> content) {
   std::size_t bytes = sizeof(InodeRecord);
   if (inode.directory != nullptr) bytes += sizeof(InodePart) + directory_bytes(*inode.directory);
   if (inode.target != nullptr) bytes += sizeof(InodePart) + inode.target->size();
@@ -142,10 +153,11 @@ std::size_t inode_record_bytes(const Inode& inode) {
   if (inode.xattrs != nullptr) bytes += sizeof(InodePart) + xattrs_bytes(*inode.xattrs);
   if (has_partition(inode))
     bytes += sizeof(InodePart) + partition_bytes(*inode.directory->partition);
+  if (inode.is_small()) bytes += sizeof(InodePart) + number_bytes + content.size();
   return bytes;
 }
 
-void encode_inode(const Inode& inode, std::byte* out) {
+void encode_inode(const Inode& inode, std::span<const std::byte> content, std::byte* out) {
   Writer writer(out);
   writer.put(InodeRecord{.number = inode.number,
                          .size = inode.size,
@@ -196,9 +208,15 @@ void encode_inode(const Inode& inode, std::byte* out) {
                                .depth = partition.depth});
     for (const Partition::Later& part : partition.later) writer.put(part);
   }
+  if (inode.is_small()) {
+    writer.begin_part(InodePartKind::content, number_bytes + content.size());
+    writer.put(std::uint64_t{in_cell(inode.stored) ? 1U : 0U});
+    writer.put(content);
+  }
 }
 
-bool decode_inode(std::span<const std::byte> record, Inode& inode) {
+bool decode_inode(std::span<const std::byte> record, Inode& inode, RecordedContent& content) {
+  content = {};
   const auto head = wire::parse<InodeRecord>(record);
   if (!head.ok()) return false;
   inode.number = head->number;
@@ -221,7 +239,7 @@ bool decode_inode(std::span<const std::byte> record, Inode& inode) {
     const auto part = wire::parse<InodePart>(rest);
     if (!part.ok() || part->length > rest.size() - sizeof(InodePart)) return false;
     if (!decode_part(static_cast<InodePartKind>(part->kind),
-                     rest.subspan(sizeof(InodePart), part->length), inode))
+                     rest.subspan(sizeof(InodePart), part->length), inode, content))
       return false;
     rest = rest.subspan(sizeof(InodePart) + part->length);
   }

@@ -35,6 +35,7 @@ enum class InodePartKind : std::uint16_t {
   open_hosts = 3,  // u64 reserved_end, then an OpenHostRecord each
   xattrs = 4,      // an XattrRecord each
   partition = 5,   // PartitionRecord, then a Partition::Later each
+  content = 6,     // u64: 1 if there are bytes, which follow; a file without it is in chunks
 };
 
 struct InodePart {
@@ -70,11 +71,20 @@ struct PartitionRecord {
 };
 static_assert(wire::Struct<PartitionRecord> && wire::Struct<Partition::Later>);
 
-std::size_t inode_record_bytes(const Inode& inode);
-// Writes inode_record_bytes(inode) bytes.
-void encode_inode(const Inode& inode, std::byte* out);
-// Makes `inode` what the record says; a directory keeps its entries. Of hosts that have it open
-// `opens` is 0, as only they know. False: not such a record.
-bool decode_inode(std::span<const std::byte> record, Inode& inode);
+// What a record says of the bytes of a small file.
+struct RecordedContent {
+  bool small = false;     // not in chunks
+  bool has_cell = false;  // else it has holes alone
+  std::span<const std::byte> bytes;
+};
+
+// `content`: of a small file (Namespace::content).
+std::size_t inode_record_bytes(const Inode& inode, std::span<const std::byte> content);
+// Writes inode_record_bytes(inode, content) bytes.
+void encode_inode(const Inode& inode, std::span<const std::byte> content, std::byte* out);
+// Makes `inode` what the record says; a directory keeps its entries, a file its place (`stored`),
+// as the caller has the cells. Of hosts that have it open `opens` is 0, as only they know. False:
+// not such a record.
+bool decode_inode(std::span<const std::byte> record, Inode& inode, RecordedContent& content);
 
 }  // namespace benchfs

@@ -137,7 +137,9 @@ Task<Status> Snapshots::write(SnapshotFile& file) {
 bool Snapshots::add_inode(SnapshotFile& file, std::uint64_t number) const {
   const Inode* const inode = server_.names.find(number);
   if (inode == nullptr) return false;  // erased meanwhile: the log says so
-  encode_inode(*inode, file.append(RecordType::inode, inode_record_bytes(*inode)));
+  const auto content = server_.names.content(*inode);
+  encode_inode(*inode, content,
+               file.append(RecordType::inode, inode_record_bytes(*inode, content)));
   return inode->is_directory() && !inode->directory->entries.empty();
 }
 

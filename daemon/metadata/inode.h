@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/content_cells.h"
 #include "common/wire.h"
 #include "daemon/loop/async_mutex.h"
 #include "daemon/metadata/partition.h"
@@ -97,10 +98,19 @@ struct OpenState {
   bool has(std::uint32_t leader) const {
     return std::ranges::find(hosts, leader, &OpenHost::host) != hosts.end();
   }
+  // Whether hosts other than this one have it open, and for writing.
+  bool open_elsewhere(std::uint32_t host) const {
+    return std::ranges::any_of(hosts, [&](const OpenHost& other) { return other.host != host; });
+  }
+  bool written_elsewhere(std::uint32_t host) const {
+    return std::ranges::any_of(
+        hosts, [&](const OpenHost& other) { return other.host != host && other.writes; });
+  }
 };
 
 enum InodeFlag : std::uint32_t {
-  unnamed = 1,  // made without a name (O_TMPFILE), and may be given its first one
+  unnamed = 1,        // made without a name (O_TMPFILE), and may be given its first one
+  chunk_started = 2,  // a small file's first chunk may exist: it was to be moved there
 };
 
 struct Inode {
@@ -122,7 +132,8 @@ struct Inode {
   static constexpr std::uint32_t pages_dense = UINT32_MAX;
   static constexpr std::uint32_t pages_unknown = UINT32_MAX - 1;
   std::uint32_t pages = pages_dense;
-  std::uint32_t flags = 0;  // InodeFlag
+  std::uint32_t flags = 0;    // InodeFlag
+  Stored stored = in_chunks;  // where a file's bytes are; a cell is one of this host's
 
   std::uint32_t type() const { return mode & S_IFMT; }
   bool is_directory() const { return directory != nullptr; }
@@ -130,6 +141,14 @@ struct Inode {
   // Its entries are not, or not all, here. Then neither it nor its entries are shown or leased: who
   // reads that a name is missing must have read that all names are in one place.
   bool is_split() const { return directory != nullptr && directory->partition != nullptr; }
+  // A file whose bytes are with the inode, or that has none yet.
+  bool is_small() const { return type() == S_IFREG && stored != in_chunks; }
+  // Chunks up to here may exist.
+  std::uint64_t chunked_bytes() const {
+    if (type() != S_IFREG) return 0;
+    if (is_small()) return (flags & InodeFlag::chunk_started) != 0 ? cell_bytes : 0;
+    return size;
+  }
   // Not one that has lost its last name: it is being removed.
   bool may_be_named() const { return links != 0 || (flags & InodeFlag::unnamed) != 0; }
 };

@@ -147,6 +147,14 @@ void Namespace::show_in(HostView& view, std::uint32_t host) {
   host_ = host;
 }
 
+void Namespace::keep_contents_in(HostTable& table, ProcessId self) {
+  table_ = &table;
+  self_ = self;
+  std::vector<bool> here(ranks_);
+  here[rank_] = true;
+  table.reclaim_cells(self, here);
+}
+
 void Namespace::show_changes() {
   for (const std::uint64_t number : hidden_)
     if (const Inode* const inode = known(number)) show(*inode);
@@ -161,7 +169,8 @@ void Namespace::log_to(Journal& journal) {
 }
 
 void Namespace::log_inode(const Inode& inode) {
-  encode_inode(inode, journal_->append(RecordType::inode, inode_record_bytes(inode)));
+  const auto bytes = content(inode);
+  encode_inode(inode, bytes, journal_->append(RecordType::inode, inode_record_bytes(inode, bytes)));
 }
 
 void Namespace::log_changes() {
@@ -172,7 +181,7 @@ void Namespace::log_changes() {
     if (std::find(later, end, changed_[i]) != end) continue;  // once is enough
     const Inode* const inode = known(changed_[i]);
     if (inode == nullptr) continue;
-    if (journal_->has_room(room_at_last + inode_record_bytes(*inode)))
+    if (journal_->has_room(room_at_last + inode_record_bytes(*inode, content(*inode))))
       log_inode(*inode);
     else
       changed_[kept++] = changed_[i];
@@ -290,11 +299,12 @@ void Namespace::erase(std::uint64_t number) {
   if (view_ != nullptr) view_->forget(number);
   const Inode* const inode = known(number);
   if (inode != nullptr && journal_ != nullptr) {
-    const std::uint64_t size = inode->type() == S_IFREG ? inode->size : 0;
+    const std::uint64_t size = inode->chunked_bytes();
     if (size != 0) uncut_[number] = size;
     const ErasedRecord record{.inode = number, .size = size};
     journal_->append(RecordType::inode_erased, record);
   }
+  if (inode != nullptr && table_ != nullptr) table_->contents.give(inode->stored);
   inodes_.erase(number);
   if (++erased_ < erased_max) return;
   erased_ = 0;
@@ -311,7 +321,8 @@ bool Namespace::restore_inode(std::span<const std::byte> record) {
   const auto number = wire::parse<std::uint64_t>(record);  // its first field
   if (!number.ok() || !valid_inode(*number, ranks_) || home_rank(*number) != rank_) return false;
   Inode& inode = inodes_.at(*number);
-  if (!decode_inode(record, inode)) return false;
+  RecordedContent content;
+  if (!decode_inode(record, inode, content) || !restore_content(inode, content)) return false;
   // What was split off went without a record of its own.
   if (inode.is_directory() && inode.directory->partition != nullptr)
     keep_below(*inode.directory, inode.directory->partition->high);
@@ -319,8 +330,31 @@ bool Namespace::restore_inode(std::span<const std::byte> record) {
   return true;
 }
 
+// Where clients have the file open, the cell they use holds all that the journal has, or more.
+bool Namespace::restore_content(Inode& inode, const RecordedContent& content) {
+  if (inode.type() != S_IFREG || table_ == nullptr) return true;
+  ContentCells& cells = table_->contents;
+  if (!content.has_cell) {
+    cells.give(inode.stored);
+    inode.stored = content.small ? stored_nowhere : in_chunks;
+    return true;
+  }
+  const Stored used = table_->cell_of(self_, inode.number);
+  if (used != stored_nowhere) {
+    if (inode.stored != used) cells.give(inode.stored);
+    inode.stored = used;
+    return true;
+  }
+  if (!in_cell(inode.stored)) inode.stored = cells.take(inode.number, 0);
+  if (!in_cell(inode.stored)) return false;
+  cells.fill(inode.stored, content.bytes);
+  return true;
+}
+
 bool Namespace::restore_erasure(const ErasedRecord& record) {
   if (!valid_inode(record.inode, ranks_) || home_rank(record.inode) != rank_) return false;
+  const Inode* const inode = known(record.inode);
+  if (inode != nullptr && table_ != nullptr) table_->contents.give(inode->stored);
   inodes_.erase(record.inode);
   if (record.size != 0) uncut_[record.inode] = record.size;
   restore_counter(inode_counter(record.inode) + 1);
@@ -370,6 +404,8 @@ Result<Inode*> Namespace::make(std::uint32_t mode, std::uint32_t uid, std::uint3
   inode.uid = uid;
   inode.gid = gid;
   inode.links = 1;
+  if (S_ISREG(mode) && table_ != nullptr && table_->inline_bytes != 0)
+    inode.stored = stored_nowhere;
   inode.accessed = inode.modified = inode.changed = inode.born = sys::now_ns(CLOCK_REALTIME);
   if (view_ != nullptr) hidden_.push_back(inode.number);
   if (journal_ != nullptr) changed_.push_back(inode.number);

@@ -14,10 +14,12 @@
 #include <variant>
 #include <vector>
 
+#include "common/host_table.h"
 #include "common/host_view.h"
 #include "common/placement.h"
 #include "common/result.h"
 #include "common/wire.h"
+#include "daemon/journal/inode_record.h"
 #include "daemon/journal/journal.h"
 #include "daemon/metadata/inode.h"
 #include "daemon/metadata/inode_table.h"
@@ -66,6 +68,15 @@ class Namespace {
   // What clients of the host may read without asking is kept there from now on; its leader is
   // `host`.
   void show_in(HostView& view, std::uint32_t host);
+  // Small contents are kept in cells of the host's table; those that a namespace before this one
+  // had there are given back, but for open files. Where none are kept, or inline_bytes is 0, new
+  // files go to chunks at once.
+  void keep_contents_in(HostTable& table, ProcessId self);
+  // The bytes of a small file, as far as they are at home.
+  std::span<const std::byte> content(const Inode& inode) const {
+    if (table_ == nullptr || inode.type() != S_IFREG) return {};
+    return table_->contents.content(inode.stored, inode.size);
+  }
   // To be called before an answer leaves: shows what change() and touch() took back.
   void show_changes();
 
@@ -173,6 +184,7 @@ class Namespace {
   // What the name holds from now on; inode 0: nothing.
   static void put(Inode& directory, std::string_view name, Entry entry);
   bool restore_inode(std::span<const std::byte> record);
+  bool restore_content(Inode& inode, const RecordedContent& content);
   bool restore_erasure(const ErasedRecord& record);
   bool restore_entry(std::span<const std::byte> body);
   void log_inode(const Inode& inode);
@@ -188,6 +200,8 @@ class Namespace {
   InodeTable inodes_;
   NameLocks locks_;
   Leases leases_;
+  HostTable* table_ = nullptr;
+  ProcessId self_ = 0;
   HostView* view_ = nullptr;
   std::uint32_t host_ = 0;
   std::vector<std::uint64_t> hidden_;  // to be shown again

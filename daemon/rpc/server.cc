@@ -43,6 +43,7 @@ Server::Server(EventLoop& loop_, const Config& config_, Topology topology_, Peer
       silent_(topology.size) {
   names.leases().on_recall = [this](std::uint32_t host) { loop.spawn(send_recalls(host)); };
   names.split_above(config.metadata.directory_split_entries);
+  names.keep_contents_in(table, self);
 }
 
 std::uint64_t Server::metadata_bytes() const {
@@ -79,7 +80,7 @@ Task<Answer> Server::dispatch(wire::Op op, const Caller& caller, std::span<const
   } else {
     answer = co_await route->run(*this, caller, body);
   }
-  if (once && !again) remember(request, answer);
+  if (once && !again) remember(op, request, answer);
   names.show_changes();
   if (names.has_overfull()) [[unlikely]]
     splitter.start(names.overfull());
@@ -108,10 +109,18 @@ Status Server::restore_transactions() {
   return Done{};
 }
 
-// In the frame of the change. What changed nothing here is run again if it comes again.
-void Server::remember(const RequestKey& request, const Answer& answer) {
-  if (answer.error != 0 || (answer.flags & wire::Flag::redirected) != 0)
+// In the frame of the change. What changed nothing here is run again if it comes again. An open is
+// granted again then, with the content of that time.
+void Server::remember(wire::Op op, const RequestKey& request, const Answer& given) {
+  if (given.error != 0 || (given.flags & wire::Flag::redirected) != 0)
     return answers.forget(request);
+  Answer without_content;
+  const bool has_content = op == wire::Op::open && given.body.size() > sizeof(wire::OpenReply);
+  if (has_content) {
+    without_content = given;
+    without_content.body.resize(sizeof(wire::OpenReply));
+  }
+  const Answer& answer = has_content ? without_content : given;
   answers.keep(request, answer);
   if (journal != nullptr && journal->has_room(room_at_last + answer.body.size()))
     journal->append(RecordType::answer, Answers::record_of(request, answer), answer.body);

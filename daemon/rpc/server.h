@@ -83,9 +83,10 @@ class Server {
   Task<Answer> ask_raw(std::uint32_t rank, wire::Op op, const Caller& caller,
                        std::span<const std::byte> body, std::span<const std::byte> send,
                        std::span<std::byte> receive);
-  // A server's own question; `text` follows the struct.
+  // A server's own question; `text` follows the struct. `rest`: gets what follows the answer's.
   template <wire::Message M>
-  Task<Result<typename M::Reply>> ask(std::uint32_t rank, M message, std::string text = {}) {
+  Task<Result<typename M::Reply>> ask(std::uint32_t rank, M message, std::string text = {},
+                                      std::string* rest = nullptr) {
     Bytes body;
     const auto head = wire::bytes_of(message);
     body.insert(body.end(), head.begin(), head.end());
@@ -96,7 +97,10 @@ class Server {
     caller.is_peer = true;
     const Answer answer = co_await ask_raw(rank, M::op, caller, body, {}, {});
     if (answer.error != 0) co_return Error(answer.error);
-    co_return wire::parse<typename M::Reply>(answer.body);
+    const auto reply = wire::parse<typename M::Reply>(answer.body);
+    if (rest != nullptr && reply.ok())
+      *rest = *wire::text(answer.body, sizeof *reply, answer.body.size() - sizeof *reply);
+    co_return reply;
   }
   // A request that came from a peer; answers it.
   Task<int> serve_peer(PeerCall call);
@@ -149,7 +153,7 @@ class Server {
   std::unique_ptr<LeaseHolder> held;  // the leader's, of ranks on other hosts
 
  private:
-  void remember(const RequestKey& request, const Answer& answer);
+  void remember(wire::Op op, const RequestKey& request, const Answer& given);
   static std::size_t room_for(const Route& route);
   bool lacks_room(const Route& route, std::span<const std::byte> body) const;
 

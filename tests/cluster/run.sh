@@ -12,7 +12,7 @@ shift
 . "$here/hosts.sh"
 
 cases=("$@")
-[ $# -gt 0 ] || cases=(mpirun bad_input fsck hosts leases locks lost_rank suspended hostile idle command restart faults split)
+[ $# -gt 0 ] || cases=(mpirun bad_input fsck hosts small_files leases locks lost_rank suspended hostile idle command restart faults split)
 for name in "${cases[@]}"; do
   echo "# $name"
   . "$here/cases/$name.sh"

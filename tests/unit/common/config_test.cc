@@ -268,6 +268,8 @@ TEST_F(ConfigTest, Bounds) {
   for (const char* good : {"off", "write", "fsync"})
     EXPECT_TRUE(takes("metadata.log", good)) << good;
   EXPECT_FALSE(takes("metadata.log", "false"));
+  EXPECT_TRUE(takes("metadata.inline_bytes", "0"));
+  EXPECT_FALSE(takes("metadata.inline_bytes", "4097"));
   EXPECT_FALSE(takes("node.start_timeout_s", "0"));
   EXPECT_FALSE(takes("node.start_timeout_s", "4294967297"));
   EXPECT_FALSE(takes("node.keep_data", "maybe"));
@@ -297,10 +299,11 @@ TEST_F(ConfigTest, FingerprintCoversWhatMustAgreeAndNothingElse) {
   EXPECT_EQ(
       describe_fingerprinted(base),
       "storage.chunk_size=4194304 metadata.max_inodes=0 metadata.directory_split_entries=4096 "
-      "client.mount_point=/benchfs");
+      "metadata.inline_bytes=4096 client.mount_point=/benchfs");
   for (const auto& [option, matters] :
        std::vector<std::pair<std::string, bool>>{{"storage.chunk_size=8m", true},
                                                  {"metadata.max_inodes=7", true},
+                                                 {"metadata.inline_bytes=0", true},
                                                  {"client.mount_point=/other", true},
                                                  {"storage.data_dir=/other", false},
                                                  {"storage.chunk_size=4096k", false},

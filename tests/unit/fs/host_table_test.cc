@@ -6,7 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
+#include <span>
+#include <string_view>
 #include <vector>
+
+#include "common/placement.h"
 
 namespace benchfs {
 namespace {
@@ -93,13 +98,79 @@ TEST_F(HostTables, LastCloseAsksForOneReleaseOfAllOpens) {
   std::vector<std::uint32_t> slots;
   for (int i = 0; i < 3; ++i) {
     slots.push_back(table->take_slot(self, *record));
-    table->slots[slots.back()].entry.store(table->opened(self, 99, 1, true, 10));
+    table->slots[slots.back()].entry.store(
+        table->opened(self, {.inode = 99, .session = 1, .size = 10, .exact = true}));
   }
   EXPECT_EQ(table->drop_slot(self, *record, slots[0]), 0u);
   EXPECT_EQ(table->drop_slot(self, *record, slots[1]), 0u);
   EXPECT_NE(table->drop_slot(self, *record, slots[2]), 0u);
   EXPECT_EQ(release_all(), 3u);
   EXPECT_EQ(table->find(self, 99, 1), 0u);
+}
+
+TEST_F(HostTables, CellsGoRoundAndSomeAreKept) {
+  ContentCells& cells = table->contents;
+  const std::uint32_t first = cells.take(7, 0);
+  const std::uint32_t second = cells.take(8, 0);
+  EXPECT_TRUE(in_cell(first) && in_cell(second) && first != second);
+  cells.fill(first, std::as_bytes(std::span("abc", 3)));
+  EXPECT_EQ(std::memcmp(cells.content(first, 5).data(), "abc\0", 5), 0);
+  cells.trim(first, 1);
+  EXPECT_EQ(std::memcmp(cells.content(first, 4).data(), "a\0\0", 4), 0);
+  EXPECT_EQ(cells.take(9, content_cells - 3), 0u);
+  EXPECT_NE(cells.take(9, content_cells - 4), 0u);
+  cells.give(first);
+  cells.give(stored_nowhere);
+  cells.give(in_chunks);
+  EXPECT_EQ(cells.take(9, 0), first);
+}
+
+TEST_F(HostTables, ACellOfAForeignInodeIsTheEntrysAndGoesWithIt) {
+  const std::string_view text = "content";
+  const Granted granted{.inode = 99,
+                        .session = 4,
+                        .tenure = 4,
+                        .size = 7,
+                        .writes = true,
+                        .foreign = true,
+                        .stored = 12345,
+                        .content = std::as_bytes(std::span(text))};
+  const std::uint32_t index = table->opened(self, granted);
+  SizeEntry& entry = table->entries[index];
+  EXPECT_EQ(table->contents.in_use(), 1u);
+  EXPECT_EQ(std::memcmp(table->written_content(index).data(), "content", 7), 0);
+  table->thaw(self, 99, 5, 3, true);
+  EXPECT_EQ(table->written_content(index).size(), 3u);
+  EXPECT_EQ(std::memcmp(table->contents.bytes(entry.stored.load()), "con\0", 5), 0);
+  const std::uint32_t generation = entry.generation.load();
+  table->thaw(self, 99, 6, 3, false, true);
+  EXPECT_EQ(entry.stored.load(), in_chunks);
+  EXPECT_NE(entry.generation.load(), generation) << "what is being copied is void";
+  EXPECT_EQ(table->contents.in_use(), 0u);
+  table->undo_open(self, index);
+  EXPECT_EQ(release_all(), 1u);
+
+  const std::uint32_t again = table->opened(self, granted);
+  table->undo_open(self, again);
+  EXPECT_EQ(release_all(), 1u);
+  EXPECT_EQ(table->contents.in_use(), 0u);
+}
+
+TEST_F(HostTables, CellsOfThoseThatDiedAreGivenBackButForOpenFiles) {
+  const Stored open = table->contents.take(make_inode(1, 5), 0);
+  const std::uint32_t index =
+      table->opened(self, {.inode = make_inode(1, 5), .session = 1, .stored = open});
+  const Stored lost = table->contents.take(make_inode(1, 6), 0);
+  const Stored other = table->contents.take(make_inode(0, 7), 0);
+  EXPECT_EQ(table->cell_of(self, make_inode(1, 5)), open);
+  table->reclaim_cells(self, {false, true});
+  EXPECT_EQ(table->contents.in_use(), 2u);
+  EXPECT_EQ(table->contents.owners[lost].load(), 0u);
+  EXPECT_NE(table->contents.owners[other].load(), 0u);
+  table->contents.give(open);
+  EXPECT_EQ(table->contents.take(make_inode(1, 8), 0), open);
+  EXPECT_EQ(table->cell_of(self, make_inode(1, 5)), stored_nowhere) << "another's by now";
+  table->undo_open(self, index);
 }
 
 // Processes open, fork, close and are killed in the middle; nothing may be left, nothing shared.
@@ -120,7 +191,7 @@ TEST_F(HostTables, SurvivesManyProcesses) {
       if (table->slots[slot].refs.load() != 1) _exit(2);
       const auto inode = static_cast<std::uint64_t>(round % 7 + 1);
       table->slots[slot].inode.store(inode);
-      table->slots[slot].entry.store(table->opened(me, inode, 1, false, 0));
+      table->slots[slot].entry.store(table->opened(me, {.inode = inode, .session = 1}));
       if (round % 64 == 0) {
         ProcessRecord* const forked = table->fork_record(me, *record);
         if (forked == nullptr || !table->holds(*forked, slot)) _exit(3);

@@ -21,7 +21,7 @@ class WriteBrackets : public testing::Test {
                               MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     table = static_cast<HostTable*>(memory);
     record = table->record_of(self, true);
-    entry = table->opened(self, inode, 1, true, 0);
+    entry = table->opened(self, {.inode = inode, .session = 1, .exact = true});
   }
   ~WriteBrackets() override { munmap(table, sizeof(HostTable)); }
 

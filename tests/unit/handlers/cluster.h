@@ -28,7 +28,8 @@ class Cluster {
   // host_of[r]: the leader's rank of rank r's host.
   // `split_entries`: metadata.directory_split_entries.
   explicit Cluster(std::vector<std::uint32_t> host_of, std::uint32_t request_timeout_ms = 10'000,
-                   JournalOptions options = {}, std::uint32_t split_entries = 4096) {
+                   JournalOptions options = {}, std::uint32_t split_entries = 4096,
+                   std::uint32_t inline_bytes = 0) {
     config_.metadata.directory_split_entries = split_entries;
     config_.network.request_timeout_ms = request_timeout_ms;
     PeerOptions peer_options;
@@ -48,6 +49,7 @@ class Cluster {
       if (host_of_[r] == r) {
         const auto memory = make_shared_memory("test-host", sizeof(HostTable));
         nodes_[r]->table = *Mapping::map(memory->get(), sizeof(HostTable));
+        nodes_[r]->table.at<HostTable>().inline_bytes = inline_bytes;
       }
       addresses_.push_back(connect(r));
     }
@@ -161,15 +163,25 @@ class Cluster {
   Result<wire::OpenReply> open(const std::string& path, int flags, std::uint32_t host = 0,
                                std::uint32_t uid = 0) {
     const auto reply = open_undelivered(path, flags, host, uid);
-    if (reply.ok() && !S_ISDIR(reply->attributes.mode)) deliver(*reply, host);
+    if (reply.ok() && !S_ISDIR(reply->attributes.mode)) deliver(*reply, host, flags);
     return reply;
   }
   // What the host's server does when it passes the answer to a client.
-  SizeEntry& deliver(const wire::OpenReply& reply, std::uint32_t host) {
+  SizeEntry& deliver(const wire::OpenReply& reply, std::uint32_t host, int flags = O_RDWR) {
     Server& server = *nodes_[host]->server;
-    const std::uint32_t index =
-        server.table.opened(server.self, reply.attributes.inode, reply.session, reply.exact != 0,
-                            reply.attributes.size, reply.tenure);
+    const Topology& topology = server.topology;
+    const Granted granted{
+        .inode = reply.attributes.inode,
+        .session = reply.session,
+        .tenure = reply.tenure,
+        .size = reply.attributes.size,
+        .exact = reply.exact != 0,
+        .writes = (flags & O_ACCMODE) != O_RDONLY,
+        .foreign = topology.host_of[home_rank(reply.attributes.inode)] != topology.host(),
+        .stored = reply.stored,
+        .content = wire::bytes_of(opened_content_)};
+    EXPECT_EQ(opened_content_.size(), reply.content_bytes);
+    const std::uint32_t index = server.table.opened(server.self, granted);
     EXPECT_NE(index, 0u);
     return server.table.entries[index];
   }
@@ -185,6 +197,8 @@ class Cluster {
     message.mode = 0644;
     const Answer answer = at_path(message, path, {}, host, uid);
     if (answer.error != 0) return Error(answer.error);
+    opened_content_.assign(reinterpret_cast<const char*>(answer.body.data()), answer.body.size());
+    opened_content_.erase(0, sizeof(wire::OpenReply));
     return wire::parse<wire::OpenReply>(answer.body);
   }
   void close(const wire::OpenReply& opened, std::uint32_t host = 0, std::uint64_t end = 0) {
@@ -370,8 +384,12 @@ class Cluster {
   // What a server that began now would be. It must not outlive the cluster.
   std::unique_ptr<Server> restored(Node& node) {
     const Server& live = *node.server;
+    const auto memory = make_shared_memory("test-restored", sizeof(HostTable));
+    restored_tables_.push_back(*Mapping::map(memory->get(), sizeof(HostTable)));
+    HostTable& table = restored_tables_.back().at<HostTable>();
+    table.inline_bytes = live.table.inline_bytes;
     auto restored = std::make_unique<Server>(node.loop, config_, live.topology, *node.peers,
-                                             *node.store, live.table, live.self);
+                                             *node.store, table, live.self);
     Replay replay(*restored);
     std::string why;
     const std::string copy = node.journal->path() + ".copy";  // as a kill would leave it
@@ -484,6 +502,8 @@ class Cluster {
   std::vector<std::vector<std::byte>> addresses_;
   std::vector<std::uint32_t> incarnations_;  // how often each was restarted
   std::string directory_;
+  std::string opened_content_;  // what came with the last answer to an open
+  std::vector<Mapping> restored_tables_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 

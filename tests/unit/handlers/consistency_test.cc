@@ -212,6 +212,20 @@ TEST_F(Fsck, NamesAChunkAtTheWrongRank) {
   EXPECT_EQ(text(), line("misplaced-chunk", number));
 }
 
+TEST_F(Fsck, NamesASmallFileWithChunksOrTooLarge) {
+  const std::uint64_t number = inode("top");
+  change(number).stored = stored_nowhere;
+  change(number).size = 100;
+  EXPECT_EQ(text(), "");
+  write_chunk(place(number, 0), {number, 0}, 100);
+  EXPECT_EQ(text(), line("misplaced-chunk", number));
+  change(number).flags |= InodeFlag::chunk_started;  // a restart cut the move short
+  EXPECT_EQ(text(), "");
+  change(number).flags = 0;
+  change(number).size = 5000;
+  EXPECT_EQ(text(), line("content-size", number) + ", " + line("misplaced-chunk", number));
+}
+
 TEST_F(Fsck, NamesAWrongSize) {
   const std::uint64_t number = inode("top");
   const std::uint64_t chunk_bytes = 64 << 10;

@@ -127,7 +127,8 @@ TEST_F(OpenStates, AReleaseThatIsRepeatedClosesNothingElse) {
                               .accessed = 0,
                               .opens = 1,
                               .undone = 0,
-                              .flags = 0};
+                              .flags = 0,
+                              .stored = in_chunks};
   auto& node = cluster_.node(1);
   const auto closed = cluster_.run(node.server->ask(0, release), node.loop);
   ASSERT_TRUE(closed.ok());

@@ -151,7 +151,8 @@ TEST_F(Sizes, AReleaseThatComesAfterATruncationBringsNoOldSize) {
                            .accessed = 0,
                            .opens = 1,
                            .undone = 0,
-                           .flags = 0};
+                           .flags = 0,
+                           .stored = in_chunks};
   ASSERT_EQ(truncate("f", 0), 0);
   auto& node = cluster_.node(0);
   ASSERT_TRUE(cluster_.run(node.server->ask(0, late), node.loop).ok());
