@@ -37,7 +37,7 @@ Task<Answer> handle_make_directory(Server& server, const Caller& caller,
     const std::uint32_t gid = group_for(*walked.directory, request.gid);
     const std::uint32_t home = directory_rank(parent, walked.name, server.topology.size);
     if (home == server.topology.rank) {
-      const auto made = server.names.make_directory(mode, ::geteuid(), gid, parent, walked.name);
+      const auto made = server.names.make_directory(mode, server.owner, gid, parent, walked.name);
       if (!made.ok()) co_return Answer(made.error());
       server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFDIR});
       co_return Answer(attributes_of(**made));
@@ -71,7 +71,7 @@ Task<Answer> handle_symlink(Server& server, const Caller& caller, wire::Symlink 
   if (!allowed.ok()) co_return Answer(allowed.error());
   if (walked.wants_directory) co_return Answer(Error(ENOENT));
   const auto made =
-      server.names.make(S_IFLNK | 0777, ::geteuid(), group_for(*walked.directory, request.gid));
+      server.names.make(S_IFLNK | 0777, server.owner, group_for(*walked.directory, request.gid));
   if (!made.ok()) co_return Answer(made.error());
   (*made)->target = std::make_unique<std::string>(*target);
   server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFLNK});

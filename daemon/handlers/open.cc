@@ -138,7 +138,7 @@ Task<Answer> open_unnamed(Server& server, const Caller& caller, wire::Open reque
   if (!directory.is_directory()) co_return Answer(Error(ENOTDIR));
   if ((request.flags & O_ACCMODE) == O_RDONLY) co_return Answer(Error(EINVAL));
   if (!permits(directory, caller.uid, W_OK | X_OK)) co_return Answer(Error(EACCES));
-  const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(),
+  const auto made = server.names.make(S_IFREG | (request.mode & 07777), server.owner,
                                       group_for(directory, request.gid));
   if (!made.ok()) co_return Answer(made.error());
   (*made)->links = 0;
@@ -179,7 +179,7 @@ Task<Answer> handle_open(Server& server, const Caller& caller, wire::Open reques
     if (!create) co_return Answer(Error(ENOENT));
     if (walked.directory->links == 0) co_return Answer(Error(ENOENT));
     if (!permits(*walked.directory, caller.uid, W_OK | X_OK)) co_return Answer(Error(EACCES));
-    const auto made = server.names.make(S_IFREG | (request.mode & 07777), ::geteuid(),
+    const auto made = server.names.make(S_IFREG | (request.mode & 07777), server.owner,
                                         group_for(*walked.directory, request.gid));
     if (!made.ok()) co_return Answer(made.error());
     server.names.insert(*walked.directory, walked.name, {(*made)->number, S_IFREG});

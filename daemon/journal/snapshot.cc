@@ -149,7 +149,7 @@ Task<Status> Snapshots::write_entries(SnapshotFile& file, std::uint64_t number) 
     const Inode* const directory = server_.names.find(number);
     if (directory == nullptr) co_return Done{};
     const auto& entries = directory->directory->entries;
-    auto at = entries.upper_bound(last);
+    auto at = entries.upper_bound({last.cookie, last.name});
     const EntryKey* shown = nullptr;
     for (; at != entries.end() && !file.is_full(); ++at) {
       const auto& [key, entry] = *at;

@@ -1,7 +1,6 @@
 // What a rank knows of the inodes that are at home here.
 #pragma once
 
-#include <absl/container/btree_map.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -14,40 +13,17 @@
 #include "common/content_cells.h"
 #include "common/wire.h"
 #include "daemon/loop/async_mutex.h"
+#include "daemon/metadata/entries.h"
 #include "daemon/metadata/partition.h"
 #include "daemon/metadata/xattrs.h"
 
 namespace benchfs {
 
-struct Entry {
-  std::uint64_t inode;
-  std::uint32_t type;  // S_IFMT bits
-};
-
-// Entries are ordered by cookie, a hash of the name: a listing goes on at a cookie whatever was
-// created or removed meanwhile.
-struct EntryKey {
-  std::uint64_t cookie;
-  std::string name;
-};
-struct EntryKeyView {
-  std::uint64_t cookie;
-  std::string_view name;
-};
-struct EntryOrder {
-  using is_transparent = void;
-  template <class A, class B>
-  bool operator()(const A& a, const B& b) const {
-    if (a.cookie != b.cookie) return a.cookie < b.cookie;
-    return std::string_view(a.name) < std::string_view(b.name);
-  }
-};
-
 struct Directory {
   std::uint64_t parent;  // root: itself
   std::string name;      // in its parent
   std::uint32_t subdirectories = 0;
-  absl::btree_map<EntryKey, Entry, EntryOrder> entries;
+  Entries entries;
   std::unique_ptr<Partition> partition;  // null: it was never split, all entries are here
 
   static EntryKeyView key(std::uint64_t inode, std::string_view name);

@@ -273,8 +273,8 @@ void Namespace::lease(std::uint32_t host, const std::vector<Passed>& passed, std
           !leases_.give(wire::lease_key(one.inode, one.name), host))
         continue;
       const auto& entries = inode->directory->entries;
-      const auto found = entries.find(inode->directory->key_of(one.inode, one.name));
-      const Entry entry = found != entries.end() ? found->second : Entry{.inode = 0, .type = 0};
+      const Entry* const found = entries.find(inode->directory->key_of(one.inode, one.name));
+      const Entry entry = found != nullptr ? *found : Entry{.inode = 0, .type = 0};
       add({.directory = one.inode,
            .inode = entry.inode,
            .type = entry.type,
@@ -423,9 +423,7 @@ Result<Inode*> Namespace::make_directory(std::uint32_t mode, std::uint32_t uid, 
 
 const Entry* Namespace::entry(const Inode& directory, std::string_view name) const {
   if (leases_.recalls() != 0) leases_.reading(wire::lease_key(directory.number, name));
-  const auto& entries = directory.directory->entries;
-  const auto found = entries.find(directory.directory->key_of(directory.number, name));
-  return found == entries.end() ? nullptr : &found->second;
+  return directory.directory->entries.find(directory.directory->key_of(directory.number, name));
 }
 
 // An agreed time may be older than that of a change of another name made here meanwhile.
@@ -472,17 +470,16 @@ void Namespace::take_in(const Inode& part, std::string_view name, Entry entry) {
   Inode& changed = *known(part.number);
   Directory& directory = *changed.directory;
   const EntryKeyView key = directory.key_of(part.number, name);
-  const bool added =
-      directory.entries.emplace(EntryKey{key.cookie, std::string(name)}, entry).second;
+  const bool added = directory.entries.add(key, entry);
   if (added && entry.type == S_IFDIR) ++directory.subdirectories;
   log_entry(changed, name, entry);
 }
 
 void Namespace::keep_below(Directory& directory, std::uint64_t cookie) {
-  const auto first = directory.entries.lower_bound(EntryKeyView{cookie, {}});
-  for (auto gone = first; gone != directory.entries.end(); ++gone)
+  for (auto gone = directory.entries.lower_bound(EntryKeyView{cookie, {}});
+       gone != directory.entries.end(); ++gone)
     if (gone->second.type == S_IFDIR) --directory.subdirectories;
-  directory.entries.erase(first, directory.entries.end());
+  directory.entries.erase_from(cookie);
 }
 
 // Logged at once, with the decision: else the entries could come back here, too.
@@ -511,23 +508,14 @@ void Namespace::insert(const Inode& directory, std::string_view name, Entry entr
   set(directory, name, entry, sys::now_ns(CLOCK_REALTIME));
 }
 
-// One search: this is most of what a create costs in a large directory, and all of replay.
 void Namespace::put(Inode& inode, std::string_view name, Entry entry) {
   Directory& directory = *inode.directory;
   const EntryKeyView key = directory.key_of(inode.number, name);
-  const auto at = directory.entries.lower_bound(key);
-  const bool there =
-      at != directory.entries.end() && at->first.cookie == key.cookie && at->first.name == name;
-  if (there && at->second.type == S_IFDIR) --directory.subdirectories;
-  if (entry.inode == 0) {
-    if (there) directory.entries.erase(at);
-    return;
-  }
+  const Entry* const there = directory.entries.find(key);
+  if (there != nullptr && there->type == S_IFDIR) --directory.subdirectories;
+  if (entry.inode == 0) return directory.entries.erase(key);
   if (entry.type == S_IFDIR) ++directory.subdirectories;
-  if (there)
-    at->second = entry;
-  else
-    directory.entries.emplace_hint(at, EntryKey{key.cookie, std::string(name)}, entry);
+  directory.entries.set(key, entry);
 }
 
 void Namespace::remove(const Inode& directory, std::string_view name) {

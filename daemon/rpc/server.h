@@ -133,6 +133,7 @@ class Server {
   UringChunkStore& store;
   HostTable& table;
   const ProcessId self;
+  const std::uint32_t owner = ::geteuid();  // of all that is made
   Namespace names;
   FileLocks locks;
   Counters counters;

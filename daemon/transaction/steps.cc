@@ -130,7 +130,7 @@ Status hold(Server& server, std::span<Step> steps) {
       }
     }
     if (step.kind != wire::StepKind::make_directory || step.inode != 0) continue;
-    const auto made = server.names.make_directory(S_IFDIR | (step.type & 07777), ::geteuid(),
+    const auto made = server.names.make_directory(S_IFDIR | (step.type & 07777), server.owner,
                                                   step.gid, step.value, step.name);
     if (!made.ok()) {
       let_go(server, steps.first(static_cast<std::size_t>(&step - steps.data())));

@@ -333,7 +333,7 @@ class Cluster {
         const Partition* const partition = inode.directory->partition.get();
         for (const auto& [key, entry] : inode.directory->entries) {
           if (partition != nullptr) {
-            EXPECT_EQ(partition->elsewhere(key.cookie).inode, 0u) << key.name;
+            EXPECT_EQ(partition->elsewhere(key.cookie).inode, 0u) << key.name.view();
           }
           Seen& seen = named[entry.inode];
           ++seen.names;

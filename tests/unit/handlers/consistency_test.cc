@@ -306,9 +306,9 @@ TEST_F(FsckOfSplit, NamesAnEntryInThePartOfAnother) {
   const auto move = [this](std::uint64_t from, std::uint64_t to, const EntryKey& key) {
     Directory& source = *change(from).directory;
     Directory& target = *change(to).directory;
-    const auto entry = source.entries.find(key);
-    target.entries.insert(*entry);
-    source.entries.erase(entry);
+    const EntryKeyView name{key.cookie, key.name};
+    target.entries.set(name, *source.entries.find(name));
+    source.entries.erase(name);
     --source.subdirectories;
     ++target.subdirectories;
   };

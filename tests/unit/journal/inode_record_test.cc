@@ -81,7 +81,7 @@ TEST(InodeRecord, OfADirectoryKeepsTheEntriesThatAreThere) {
   Inode back = some(S_IFDIR);
   back.directory = std::make_unique<Directory>();
   back.directory->name = "old name";
-  back.directory->entries.emplace(EntryKey{5, "e"}, Entry{.inode = 1, .type = S_IFREG});
+  back.directory->entries.set({5, "e"}, {.inode = 1, .type = S_IFREG});
   ASSERT_TRUE(decode(encoded(directory), back));
   EXPECT_EQ(back.directory->parent, 9u);
   EXPECT_EQ(back.directory->name, "new");

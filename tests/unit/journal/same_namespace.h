@@ -34,9 +34,9 @@ inline void expect_same(const Namespace& live, const Namespace& restored) {
       EXPECT_EQ(twin->directory->entries.size(), inode.directory->entries.size());
       for (const auto& [key, entry] : inode.directory->entries) {
         const Entry* const same = restored.entry(*twin, key.name);
-        ASSERT_NE(same, nullptr) << key.name << " in " << number << " was not restored";
-        EXPECT_EQ(same->inode, entry.inode) << key.name;
-        EXPECT_EQ(same->type, entry.type) << key.name;
+        ASSERT_NE(same, nullptr) << key.name.view() << " in " << number << " was not restored";
+        EXPECT_EQ(same->inode, entry.inode) << key.name.view();
+        EXPECT_EQ(same->type, entry.type) << key.name.view();
       }
     }
   }
