@@ -63,6 +63,11 @@ Fd open_private_directory(const std::string& path, const std::string& what, int 
                        what + " belongs to user " + std::to_string(attributes.st_uid) +
                            ", not to you: " + path + ": name one that is yours",
                        Teller::once_per_host);
+  if ((attributes.st_mode & S_ISVTX) != 0)  // as /tmp: made private, it would be lost to all others
+    throw StartFailure(code,
+                       what + " is shared with other users: " + path +
+                           ": name a directory of your own, for example one in it",
+                       Teller::once_per_host);
   if ((attributes.st_mode & 0777) != 0700 && is_empty(dir.get())) ::fchmod(dir.get(), 0700);
   // Looked at again: another rank may have made it private and put the first file into it.
   if (::fstat(dir.get(), &attributes) != 0 || (attributes.st_mode & 022) != 0)

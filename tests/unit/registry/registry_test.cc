@@ -97,6 +97,16 @@ TEST(RegistryDirectory, ThatHoldsSomethingMustNotBeWritableByOthers) {
   const Registry registry(scratch.path());
 }
 
+TEST(RegistryDirectory, IsLeftAsItIsWhenItIsForAllUsers) {
+  const Scratch scratch;
+  ASSERT_EQ(::chmod(scratch.path().c_str(), 01777), 0);
+  const StartFailure failure = failure_of([&] { Registry registry(scratch.path()); });
+  EXPECT_TRUE(contains(failure.what(), "is shared with other users: " + scratch.path()));
+  struct stat attributes {};
+  ASSERT_EQ(::stat(scratch.path().c_str(), &attributes), 0);
+  EXPECT_EQ(attributes.st_mode & 07777, 01777U);
+}
+
 TEST(RegistryDirectory, MustBeTheUsersOwn) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root becomes another user";
   const Scratch scratch;
