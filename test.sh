@@ -7,7 +7,7 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 
-budget_s=2700  # for everything
+budget_s=4200  # for everything
 [ "${BENCHFS_TEST_FULL:-0}" != 1 ] || budget_s=14400  # long runs, with new seeds
 parts=("$@")
 [ $# -gt 0 ] || parts=(unit preload cluster model slurm asan)
@@ -136,7 +136,7 @@ if wants unit || wants preload || wants cluster || wants model || wants slurm; t
   if build release build 1200; then
     wants unit && run_part unit 300 bash -c 'unit_tests build'
     wants preload && run_script preload build 480 preload
-    wants cluster && run_script cluster build 480 cluster
+    wants cluster && run_script cluster build 600 cluster
     wants model && run_script model build $([ "${BENCHFS_TEST_FULL:-0}" = 1 ] && echo 7200 || echo 300) model
     wants slurm && run_script slurm build 300 slurm
   fi
@@ -154,8 +154,8 @@ if wants asan; then
     lenient=$PWD/build-asan/tests/preload/liblenient_alloc.so
     BENCHFS_TEST_RANKS=4 \
       BENCHFS_TEST_PRELOAD=$lenient:$(realpath "$(g++ -print-file-name=libasan.so)") \
-      run_script preload build-asan 720 "preload, sanitizers"
-    run_script cluster build-asan 720 "cluster, sanitizers"
+      run_script preload build-asan 900 "preload, sanitizers"
+    run_script cluster build-asan 1200 "cluster, sanitizers"
     for report in "$out"/reports/*; do
       [ -e "$report" ] || continue
       head -n 60 "$report"
