@@ -39,13 +39,15 @@ class Servers : public testing::Test {
   }
 
   // `script` runs in the place of srun; $registry is its job's registry directory. It may call
-  // `ready` and `serve`.
+  // `ready`, `give_up WHY` and `serve`; as the servers do, it renames its files into place.
   void service(const std::string& script) {
     const std::string path = root_ / "srun";
     std::ofstream(path) << "#!/bin/bash\n"
                         << "registry=" << registry() << " root=" << root_.path() << "\n"
                         << "echo $$ >> $root/pids\n"
                         << "ready() { : > $registry/.new; mv $registry/.new $registry/ready; }\n"
+                        << "give_up() { echo \"$1\" > $registry/.new;"
+                        << " mv $registry/.new $registry/failed; }\n"
                         << "serve() { until [ -e $root/end ]; do sleep 0.02; done; }\n"
                         << script << "\n";
     fs::permissions(path, fs::perms(0700));
@@ -146,7 +148,7 @@ TEST_F(Servers, OfAnEarlierRunAreNotThoseOfThisOne) {
 }
 
 TEST_F(Servers, SayThemselvesWhyTheyDidNotStart) {
-  service("echo 'rank 1 on node2: the data directory is full' > $registry/failed; serve");
+  service("give_up 'rank 1 on node2: the data directory is full'; serve");
   const Outcome outcome = ensure();
   EXPECT_FALSE(outcome.ready);
   EXPECT_EQ(outcome.problem,
@@ -193,7 +195,7 @@ TEST_F(Servers, ThatAreNeverReadyRunIntoTheTimeout) {
 }
 
 TEST_F(Servers, ThatFailedOnceAreStartedAgainByTheNext) {
-  service("echo 'no luck' > $registry/failed; : > $registry/node_0.addr; exit 5");
+  service("give_up 'no luck'; : > $registry/node_0.addr; exit 5");
   ASSERT_FALSE(ensure().ready);
   service("[ ! -e $registry/failed ] && [ ! -e $registry/node_0.addr ] && ready; serve");
   const Outcome outcome = ensure();
@@ -202,7 +204,7 @@ TEST_F(Servers, ThatFailedOnceAreStartedAgainByTheNext) {
 }
 
 TEST_F(Servers, ThatFailAreReportedByThoseWhoWaited) {
-  service("sleep 0.5; echo 'no luck' > $registry/failed; serve");
+  service("sleep 0.5; give_up 'no luck'; serve");
   auto first = std::async(std::launch::async, [this] { return ensure(); });
   while (!fs::exists(fs::symlink_status(registry() + "/starter"))) ::usleep(1000);
   const Outcome second = ensure();
