@@ -51,7 +51,8 @@ struct ControlPage {
   std::atomic<std::uint32_t> generation;  // counts the server's starts; 0: it has ended
   std::atomic<std::uint64_t> server;      // ProcessId of the worker
   std::atomic<std::uint64_t> supervisor;  // while it lives, a dead worker is followed by another
-  std::uint64_t reserved[5];
+  std::atomic<std::uint32_t> core;        // where the server last took requests
+  std::uint32_t reserved[9];
   std::atomic<std::uint64_t> summary;  // bit per word of `pending`
   std::uint64_t reserved_too[7];
   std::array<std::atomic<std::uint64_t>, clients_max / 64> pending;

@@ -1,6 +1,7 @@
 #include "daemon/channel/local_channel.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -193,6 +194,9 @@ bool LocalChannel::poll() {
   std::uint64_t words = page().summary.load(std::memory_order_relaxed);
   if (words == 0) return false;
   words = page().summary.exchange(0);
+  const auto core = static_cast<std::uint32_t>(::sched_getcpu());
+  if (page().core.load(std::memory_order_relaxed) != core)
+    page().core.store(core, std::memory_order_relaxed);
   while (words != 0) {
     const auto word = static_cast<std::uint32_t>(std::countr_zero(words));
     words &= words - 1;
