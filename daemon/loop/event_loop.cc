@@ -44,9 +44,7 @@ Task<int> EventLoop::sleep(std::int64_t duration_ns) {
   co_return co_await done;
 }
 
-void EventLoop::expire_timers() {
-  if (timers_.empty()) return;
-  const std::int64_t now = sys::now_ns();
+void EventLoop::expire_timers(std::int64_t now) {
   while (!timers_.empty() && timers_.begin()->first.deadline_ns <= now) {
     Completion* const completion = timers_.begin()->second;
     timers_.erase(timers_.begin());
@@ -97,10 +95,9 @@ void EventLoop::wait(int timeout_ms) {
 }
 
 bool EventLoop::turn(int timeout_ms) {
-  expire_timers();
-  const bool busy = work();
   const std::int64_t now = sys::now_ns();
-  if (busy) {
+  expire_timers(now);
+  if (work()) {
     if (now >= next_dispatch_ns_) {  // busy rings must not starve sockets and processes
       dispatch(0);
       next_dispatch_ns_ = now + dispatch_every_ns;

@@ -91,6 +91,8 @@ class EventLoop {
  private:
   struct Detached {  // the frame of a spawned task: owns itself
     struct promise_type {
+      static void* operator new(std::size_t bytes) { return FramePool::take(bytes); }
+      static void operator delete(void* frame, std::size_t bytes) { FramePool::give(frame, bytes); }
       Detached get_return_object() { return {}; }
       std::suspend_never initial_suspend() noexcept { return {}; }
       std::suspend_never final_suspend() noexcept { return {}; }
@@ -107,7 +109,7 @@ class EventLoop {
 
   bool work();                // one look at everything; true if anything was done
   void wait(int timeout_ms);  // yields, then arms and sleeps
-  void expire_timers();
+  void expire_timers(std::int64_t now);
   void dispatch(int timeout_ms);
 
   Waiting waiting_;

@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "daemon/loop/frame_pool.h"
+
 namespace benchfs {
 
 template <class T>
@@ -16,6 +18,9 @@ class [[nodiscard]] Task {
   struct promise_type {
     std::optional<T> value;
     std::coroutine_handle<> awaiter = std::noop_coroutine();
+
+    static void* operator new(std::size_t bytes) { return FramePool::take(bytes); }
+    static void operator delete(void* frame, std::size_t bytes) { FramePool::give(frame, bytes); }
 
     Task get_return_object() {
       return Task(std::coroutine_handle<promise_type>::from_promise(*this));

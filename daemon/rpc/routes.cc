@@ -6,12 +6,13 @@
 namespace benchfs {
 namespace {
 
+Task<Answer> refuse(Error error) { co_return Answer(error); }
+
 template <wire::Message Request, auto handler>
 Task<Answer> run(Server& server, const Caller& caller, std::span<const std::byte> body) {
   const auto request = wire::parse<Request>(body);
-  if (!request.ok()) co_return Answer(request.error());
-  const Request copy = *request;
-  co_return co_await handler(server, caller, copy, body.subspan(sizeof(Request)));
+  if (!request.ok()) return refuse(request.error());
+  return handler(server, caller, *request, body.subspan(sizeof(Request)));
 }
 
 template <wire::Message Request, auto handler>
