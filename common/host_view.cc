@@ -116,15 +116,17 @@ const ViewSlot* HostView::publish(std::uint64_t directory, std::string_view name
   ViewSlot* place = inode != 0 ? &set[inode % ways] : nullptr;
   bool empty = false;
   for (std::size_t i = 0; i < ways; ++i) {
+    if (set[i].word(0) == 0) {
+      if (!empty) place = &set[i];
+      empty = true;
+      continue;
+    }
     const auto seen = std::bit_cast<ViewEntry>(*set[i].read());
     if (key.is_of(seen)) {
       place = &set[i];
       break;
     }
-    if (!empty && seen.inode == 0) {
-      place = &set[i];
-      empty = seen.directory == 0;
-    }
+    if (!empty && seen.inode == 0) place = &set[i];
   }
   const auto words = std::bit_cast<ViewSlot::Words>(entry);
   if (place != nullptr && place->read() != words) place->write(words);

@@ -22,7 +22,7 @@ Task<Answer> handle_sync_content(Server& server, const Caller&, wire::SyncConten
   const Inode* const found = server.names.find(request.inode);
   if (found == nullptr) co_return Answer(Error(ENOENT));
   if (found->open == nullptr || !found->is_small()) co_return Answer(wire::Nothing{});
-  const std::vector<OpenHost> hosts = found->open->hosts;
+  const auto hosts = found->open->hosts;
   for (const OpenHost& known : hosts) {
     if (!known.writes) continue;
     const std::uint32_t host = known.host;

@@ -1,6 +1,7 @@
 // What a rank knows of the inodes that are at home here.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -61,7 +62,7 @@ struct OpenHost {
 
 // Kept while an inode is open somewhere or being truncated.
 struct OpenState {
-  std::vector<OpenHost> hosts;
+  absl::InlinedVector<OpenHost, 1> hosts;
   std::uint64_t reserved_end = 0;  // of O_APPEND reservations
   static constexpr std::uint32_t nobody = UINT32_MAX;
   std::uint32_t exact_host = nobody;  // knows the size by itself

@@ -18,9 +18,13 @@ class InodeTable {
   static constexpr std::size_t shards = 256;
 
   Inode* find(std::uint64_t number) const {
+    Recent& recent = recent_of(number);
+    if (recent.number == number) return recent.inode;
     const Shard& shard = shard_of(number);
     const auto found = shard.find(number);
-    return found == shard.end() ? nullptr : found->second.get();
+    if (found == shard.end()) return nullptr;
+    recent = {number, found->second.get()};
+    return recent.inode;
   }
   // The inode of that number, made if need be.
   Inode& at(std::uint64_t number) {
@@ -30,9 +34,13 @@ class InodeTable {
       inode->number = number;
       ++size_;
     }
+    recent_of(number) = {number, inode.get()};
     return *inode;
   }
-  void erase(std::uint64_t number) { size_ -= shard_of(number).erase(number); }
+  void erase(std::uint64_t number) {
+    if (recent_of(number).number == number) recent_of(number) = {};
+    size_ -= shard_of(number).erase(number);
+  }
   std::size_t size() const { return size_; }
 
   // Calls look(const Inode&) for each.
@@ -51,10 +59,16 @@ class InodeTable {
 
  private:
   using Shard = absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>>;
+  struct Recent {  // a request looks up the same few again and again
+    std::uint64_t number = 0;
+    Inode* inode = nullptr;
+  };
+  Recent& recent_of(std::uint64_t number) const { return recent_[number % recent_.size()]; }
   Shard& shard_of(std::uint64_t number) { return shards_[number % shards]; }
   const Shard& shard_of(std::uint64_t number) const { return shards_[number % shards]; }
 
   std::array<Shard, shards> shards_;
+  mutable std::array<Recent, 64> recent_;
   std::size_t size_ = 0;
 };
 

@@ -64,7 +64,7 @@ Answers::State Answers::begin(const RequestKey& request) {
   bytes_ -= slot.answer.body.size();
   slot.id = request.id;
   slot.kept = slot.done = false;
-  slot.answer = Answer();
+  slot.answer.body.clear();  // its memory is used again
   return State::fresh;
 }
 
@@ -73,7 +73,6 @@ void Answers::keep(const RequestKey& request, const Answer& answer) {
   if (slot == nullptr) return;  // the client went on without it
   slot->kept = true;
   slot->answer = answer;
-  slot->answer.body.shrink_to_fit();
   bytes_ += slot->answer.body.size();
 }
 
