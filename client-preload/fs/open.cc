@@ -82,7 +82,8 @@ Result<std::uint32_t> HostFileSystem::open_slot(const Path& path, int flags, mod
 
 Result<int> HostFileSystem::new_placeholder(bool close_on_exec) {
   const int flags = O_RDONLY | O_DIRECTORY | (close_on_exec ? O_CLOEXEC : 0);
-  int fd = sys::openat(core_.host.placeholder.get(), ".", flags);
+  int fd = sys::openat(core_.host.placeholder.get_lately(), ".", flags);
+  if (fd == -EBADF || fd == -ENOTDIR) fd = sys::openat(core_.host.placeholder.get(), ".", flags);
   if (fd == -EMFILE && core_.privates.reachable()) {  // the numbers short may be our own
     core_.cache.drop_all();
     fd = sys::openat(core_.host.placeholder.get(), ".", flags);

@@ -12,6 +12,7 @@ PrivateFd::Identity PrivateFd::identity_of(int fd) {
 
 Status PrivateFd::take(Fd fd) {
   close();
+  seen_.forget();
   TRY(const int number, privates_.adopt(std::move(fd)));
   identity_ = identity_of(number);
   number_.store(number, std::memory_order_release);
@@ -22,6 +23,13 @@ int PrivateFd::get() const {
   const int number = number_.load(std::memory_order_acquire);
   if (number < 0 || !privates_.reachable()) return number;
   return identity_of(number) == identity_ ? number : -1;
+}
+
+int PrivateFd::get_lately() const {
+  if (seen_.lately_checked()) return number_.load(std::memory_order_acquire);
+  const int number = get();
+  if (number >= 0) seen_.note();
+  return number;
 }
 
 void PrivateFd::close() {

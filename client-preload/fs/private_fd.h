@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "client-preload/fs/private_descriptors.h"
+#include "client-preload/fs/recently.h"
 
 namespace benchfs {
 
@@ -22,6 +23,8 @@ class PrivateFd {
   Status take_if_missing(Fd fd) { return get() >= 0 ? Status(Done{}) : take(std::move(fd)); }
   // The number to use; -1 when there is none, or somebody closed or replaced it.
   int get() const;
+  // The same, believed for some milliseconds after it was looked at.
+  int get_lately() const;
   void close();
   // The application wants the number `fd`: if it is this one, go elsewhere.
   void leave(int fd);
@@ -37,6 +40,7 @@ class PrivateFd {
   PrivateDescriptors& privates_;
   std::atomic<int> number_{-1};
   Identity identity_;
+  mutable Recently seen_{};
 };
 
 }  // namespace benchfs
