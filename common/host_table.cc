@@ -306,12 +306,11 @@ Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
                       .stored = entry.stored.load()}};
 }
 
-void HostTable::end_release(ProcessId self, std::uint64_t inode, std::uint64_t tenure) {
+void HostTable::end_release(ProcessId self, std::uint32_t index, std::uint64_t inode,
+                            std::uint64_t tenure) {
   const RobustGuard guard(table_lock, self);
-  const std::uint32_t index = find_locked(inode);
-  if (index == 0) return;
-  SizeEntry& entry = entries[index];
-  if (entry.opens != 0 || entry.tenure != tenure) return;  // opened again
+  const SizeEntry& entry = entries[index];
+  if (entry.inode != inode || entry.opens != 0 || entry.tenure != tenure) return;  // opened again
   free_entry(index);
 }
 

@@ -195,7 +195,7 @@ struct HostTable {
   // Leader: what to give back to the home; no opens if it was opened again meanwhile.
   Released begin_release(ProcessId self, std::uint32_t entry);
   // Leader: the home has ended this tenure.
-  void end_release(ProcessId self, std::uint64_t inode, std::uint64_t tenure);
+  void end_release(ProcessId self, std::uint32_t entry, std::uint64_t inode, std::uint64_t tenure);
   // Up to `most` inodes at home at `home`, from entry `from` on, which becomes that of the next; 0:
   // there are no more.
   std::vector<HeldInode> held(ProcessId self, std::uint32_t home, std::uint32_t& from,

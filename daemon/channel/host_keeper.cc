@@ -2,13 +2,30 @@
 
 #include <sys/syscall.h>
 
-#include <string>
-#include <vector>
+#include <optional>
+#include <utility>
 
 #include "common/placement.h"
 #include "daemon/channel/lock_release.h"
+#include "daemon/handlers/handlers.h"
 
 namespace benchfs {
+namespace {
+
+wire::Release message_of(const Released& released) {
+  return {.inode = released.inode,
+          .session = released.reached.session,
+          .tenure = released.tenure,
+          .end = released.reached.size,
+          .modified = released.reached.modified,
+          .accessed = released.reached.accessed,
+          .opens = released.opens,
+          .undone = 0,
+          .flags = released.reached.sparse ? std::uint32_t{wire::HostFlag::sparse} : 0,
+          .stored = released.reached.stored};
+}
+
+}  // namespace
 
 HostKeeper::HostKeeper(Server& server, bool followed) : server_(server) {
   if (!followed) return;
@@ -39,34 +56,45 @@ bool HostKeeper::poll() {
     orphans_seen_ = server_.table.locks.orphans.load();
     release_orphaned_locks(server_);
   }
-  std::uint32_t entry = server_.table.take_releases();
-  while (entry != 0 && entry < size_entries) {
-    const std::uint32_t next = server_.table.entries[entry].next_release;
-    server_.loop.spawn(release(server_, entry));
-    entry = next;
-  }
+  release_all();
   return true;
 }
 
-Task<int> HostKeeper::release(Server& server, std::uint32_t index) {
-  const Released released = server.table.begin_release(server.self, index);
-  if (released.opens == 0) co_return 0;
-  const wire::Release message{
-      .inode = released.inode,
-      .session = released.reached.session,
-      .tenure = released.tenure,
-      .end = released.reached.size,
-      .modified = released.reached.modified,
-      .accessed = released.reached.accessed,
-      .opens = released.opens,
-      .undone = 0,
-      .flags = released.reached.sparse ? std::uint32_t{wire::HostFlag::sparse} : 0,
-      .stored = released.reached.stored};
-  const auto bytes = server.table.written_content(index);  // what the home cannot look at itself
-  std::string content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+// What lies at home here is released at once, with one commit.
+void HostKeeper::release_all() {
+  const bool waits_for_device = server_.journal != nullptr && server_.journal->syncs();
+  bool any = false;
+  std::uint32_t entry = server_.table.take_releases();
+  while (entry != 0 && entry < size_entries) {
+    const std::uint32_t index = std::exchange(entry, server_.table.entries[entry].next_release);
+    const Released released = server_.table.begin_release(server_.self, index);
+    if (released.opens == 0) continue;
+    const wire::Release message = message_of(released);
+    const auto bytes = server_.table.written_content(index);  // what the home cannot look at itself
+    std::optional<wire::ReleaseReply> reply;
+    if (home_rank(message.inode) == server_.topology.rank && bytes.empty() && !waits_for_device)
+      reply = release_at_once(server_, server_.topology.host(), message);
+    if (!reply) {
+      std::string content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      server_.loop.spawn(release(server_, index, message, std::move(content)));
+      continue;
+    }
+    any = true;
+    if (reply->opens == 0) ended_.push_back({index, message.inode, message.tenure});
+  }
+  if (!any) return;
+  server_.names.show_changes();
+  server_.commit();
+  for (const Ended& one : ended_)
+    server_.table.end_release(server_.self, one.entry, one.inode, one.tenure);
+  ended_.clear();
+}
+
+Task<int> HostKeeper::release(Server& server, std::uint32_t entry, wire::Release message,
+                              std::string content) {
   const auto reply = co_await server.ask(home_rank(message.inode), message, std::move(content));
   if (!reply.ok() || reply->opens == 0)  // a home that is gone knows nothing
-    server.table.end_release(server.self, message.inode, message.tenure);
+    server.table.end_release(server.self, entry, message.inode, message.tenure);
   co_return 0;
 }
 

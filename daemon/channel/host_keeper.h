@@ -6,6 +6,8 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "common/fd.h"
 #include "daemon/rpc/server.h"
@@ -25,15 +27,24 @@ class HostKeeper final : public Source {
   void process_ended(ProcessId process);
 
  private:
+  struct Ended {
+    std::uint32_t entry;
+    std::uint64_t inode;
+    std::uint64_t tenure;
+  };
+
   bool has_work() const;
   void watch_new_processes();
   void reap(std::uint32_t record, ProcessId process);
-  static Task<int> release(Server& server, std::uint32_t entry);
+  void release_all();
+  static Task<int> release(Server& server, std::uint32_t entry, wire::Release message,
+                           std::string content);
 
   Server& server_;
   std::uint32_t events_seen_ = 0;
   std::uint32_t orphans_seen_ = 0;
   absl::flat_hash_map<std::uint32_t, Fd> watched_;  // by record
+  std::vector<Ended> ended_;                        // of the turn, no longer open at their home
 };
 
 }  // namespace benchfs

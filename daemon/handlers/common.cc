@@ -88,6 +88,8 @@ Task<Arrival> arrive(Server& server, const Caller& caller, wire::Where where,
     turn.reset();
     if (had.has_value()) server.names.unlock(had->directory, had->name);
     if (const auto* walked = std::get_if<Walked>(&walk)) {
+      if (intent != Intent::create && !walked->found && walked->directory != nullptr)
+        server.names.show_missing(*walked->directory, walked->name);
       const bool changes = intent == Intent::create ? !walked->found : walked->found;
       if (intent == Intent::look || walked->directory == nullptr || !changes) co_return *walked;
       const std::uint64_t directory = walked->directory->number;

@@ -2,6 +2,8 @@
 // struct in the body and stays valid until the task is done. All return errnos as Linux would.
 #pragma once
 
+#include <optional>
+
 #include "daemon/rpc/server.h"
 
 namespace benchfs {
@@ -23,6 +25,10 @@ Task<Answer> handle_open(Server&, const Caller&, wire::Open, Tail);
 // An open that comes again, and was answered with `known`.
 Task<Answer> open_again(Server&, const Caller&, Tail body, Answer known);
 Task<Answer> handle_release(Server&, const Caller&, wire::Release, Tail);
+// The same without the content of a small file, of this rank's own host. Nothing: it has to wait.
+// Who calls it shows and commits the changes.
+std::optional<wire::ReleaseReply> release_at_once(Server&, std::uint32_t host,
+                                                  const wire::Release&);
 Task<Answer> handle_revoke_exact(Server&, const Caller&, wire::RevokeExact, Tail);
 // open_state.cc
 Task<Answer> handle_held_opens(Server&, const Caller&, wire::HeldOpens, Tail);

@@ -238,42 +238,77 @@ Task<Status> take_content(Server& server, std::uint64_t number, std::string cont
   co_return written;
 }
 
+namespace {
+
+// The opens of a host, if the release is of those.
+OpenHost* released_opens(Inode* inode, std::uint32_t host, const wire::Release& release) {
+  if (inode == nullptr || inode->open == nullptr) return nullptr;
+  const auto known = std::ranges::find(inode->open->hosts, host, &OpenHost::host);
+  const bool same = known != inode->open->hosts.end() && known->tenure == release.tenure;
+  return same ? &*known : nullptr;
+}
+
+// What the host reached. False: of a session that is over.
+bool learn_at_release(Server& server, Inode& inode, std::uint32_t host,
+                      const wire::Release& release) {
+  const bool current = learn(server, inode, host,
+                             {.session = release.session,
+                              .size = release.end,
+                              .modified = release.modified,
+                              .accessed = release.accessed,
+                              .flags = release.flags,
+                              .stored = release.stored,
+                              .content_bytes = 0});
+  // Bytes that were written over others are to be logged, too.
+  if (current && release.modified != 0 && inode.is_small()) server.names.change(inode);
+  return current;
+}
+
+wire::ReleaseReply end_opens(Server& server, Inode& inode, OpenHost& known,
+                             const wire::Release& release) {
+  known.opens -= std::min(known.opens, release.undone);
+  const wire::ReleaseReply reply{.session = known.session,
+                                 .opens = known.opens - std::min(known.opens, release.opens)};
+  if (reply.opens != 0) return reply;
+  OpenState& open = *inode.open;
+  const std::uint32_t host = known.host;
+  server.locks.drop_host(inode.number, host);
+  server.names.closed(inode.number, host);
+  if (open.exact_host == host) open.exact_host = OpenState::nobody;
+  open.hosts.erase(open.hosts.begin() + (&known - open.hosts.data()));
+  close_if_unused(server, inode.number);
+  return reply;
+}
+
+}  // namespace
+
+std::optional<wire::ReleaseReply> release_at_once(Server& server, std::uint32_t host,
+                                                  const wire::Release& request) {
+  if (server.surveys.under_way(host)) return std::nullopt;
+  Inode* const inode = server.names.touch(request.inode);
+  OpenHost* const known = released_opens(inode, host, request);
+  if (known == nullptr) return wire::ReleaseReply{.session = request.session, .opens = 0};
+  learn_at_release(server, *inode, host, request);
+  return end_opens(server, *inode, *known, request);
+}
+
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request,
                             Tail tail) {
   co_await server.surveys.wait(server.loop, caller.host);
-  wire::ReleaseReply reply{.session = request.session, .opens = 0};
-  Inode* const inode = server.names.touch(request.inode);
-  if (inode == nullptr || inode->open == nullptr) co_return Answer(reply);
-  OpenState& open = *inode->open;
-  auto host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
-  if (host == open.hosts.end() || host->tenure != request.tenure) co_return Answer(reply);
-  const bool current = learn(server, *inode, caller.host,
-                             {.session = request.session,
-                              .size = request.end,
-                              .modified = request.modified,
-                              .accessed = request.accessed,
-                              .flags = request.flags,
-                              .stored = request.stored,
-                              .content_bytes = 0});
-  // Bytes that were written over others are to be logged, too.
-  if (current && request.modified != 0 && inode->is_small()) server.names.change(*inode);
-  if (current && !tail.empty() && in_cell(request.stored) && host->writes && inode->is_small()) {
+  const Answer unknown(wire::ReleaseReply{.session = request.session, .opens = 0});
+  Inode* inode = server.names.touch(request.inode);
+  OpenHost* known = released_opens(inode, caller.host, request);
+  if (known == nullptr) co_return unknown;
+  const bool current = learn_at_release(server, *inode, caller.host, request);
+  if (current && !tail.empty() && in_cell(request.stored) && known->writes && inode->is_small()) {
     const auto bytes = *wire::text(tail, 0, tail.size());
     const Status taken = co_await take_content(server, request.inode, std::string(bytes));
     if (!taken.ok()) co_return Answer(taken.error());  // the host keeps it, and counts
-    host = std::ranges::find(open.hosts, caller.host, &OpenHost::host);
-    if (host == open.hosts.end() || host->tenure != request.tenure) co_return Answer(reply);
+    inode = server.names.touch(request.inode);
+    known = released_opens(inode, caller.host, request);
+    if (known == nullptr) co_return unknown;
   }
-  reply.session = host->session;
-  host->opens -= std::min(host->opens, request.undone);
-  reply.opens = host->opens - std::min(host->opens, request.opens);
-  if (reply.opens != 0) co_return Answer(reply);
-  server.locks.drop_host(request.inode, caller.host);
-  server.names.change_opens(request.inode);
-  if (open.exact_host == caller.host) open.exact_host = OpenState::nobody;
-  open.hosts.erase(host);
-  close_if_unused(server, request.inode);
-  co_return Answer(reply);
+  co_return Answer(end_opens(server, *inode, *known, request));
 }
 
 Task<Answer> handle_revoke_exact(Server& server, const Caller&, wire::RevokeExact request, Tail) {

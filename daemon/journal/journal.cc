@@ -42,8 +42,7 @@ Result<std::unique_ptr<Journal>> Journal::open(EventLoop& loop, Uring& uring,
   journal->log_bytes_ = recovered.log_bytes;
   journal->snapshot_number_ = recovered.snapshot_number;
   journal->snapshot_bytes_ = recovered.snapshot_bytes;
-  journal->snapshot_due_ =
-      std::max(journal->options_.snapshot_after_bytes, recovered.snapshot_bytes);
+  journal->snapshot_due_ = journal->log_bytes_after(recovered.snapshot_bytes);
   journal->records_recovered_ = recovered.records;
   return journal;
 }
@@ -86,6 +85,11 @@ Result<std::shared_ptr<Segment>> Journal::make_now(std::uint64_t bytes) {
   const std::uint64_t number = next_number_++;
   TRY(Fd fd, files_->make_now(log_name(number), bytes));
   return Segment::map(std::move(fd), number);
+}
+
+// A file costs about three times as much in the log as in a snapshot.
+std::uint64_t Journal::log_bytes_after(std::uint64_t snapshot_bytes) const {
+  return std::max(options_.snapshot_after_bytes, 2 * snapshot_bytes);
 }
 
 std::uint64_t Journal::next_bytes() const {
@@ -227,7 +231,7 @@ Task<int> Journal::snapshot_done(std::uint64_t number, std::uint64_t bytes) {
   log_bytes_ -= log_bytes_before_;
   snapshot_number_ = number;
   snapshot_bytes_ = bytes;
-  snapshot_due_ = std::max(options_.snapshot_after_bytes, bytes);
+  snapshot_due_ = log_bytes_after(bytes);
   for (const std::string& name : superfluous)
     co_await uring_.unlinkat(directory_.get(), name.c_str(), 0);
   co_return 0;

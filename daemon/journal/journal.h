@@ -30,7 +30,7 @@ struct JournalOptions {
   bool sync = false;  // synced() waits for the device
   std::uint64_t first_segment_bytes = 1 << 20;
   std::uint64_t segment_bytes_max = 16 << 20;
-  std::uint64_t snapshot_after_bytes = 4 << 20;  // or after as much as the last snapshot
+  std::uint64_t snapshot_after_bytes = 16 << 20;  // or after twice the last snapshot's bytes
 };
 
 // What the room that is left is for. A request is let in if there is room for it; what frees space
@@ -78,6 +78,7 @@ class Journal {
 
   // What was appended since the last commit counts from now on.
   void commit();
+  bool syncs() const { return options_.sync; }
   bool is_synced() const { return !options_.sync || synced_ + 1 >= sequence_; }
   // Frames so far are on the device, if `sync` asks for it. EIO and the like: they are not.
   Task<Status> synced();
@@ -114,6 +115,7 @@ class Journal {
   void begin(std::shared_ptr<Segment> segment);  // takes the pending frame along
   void go_on(std::size_t bytes);
   Result<std::shared_ptr<Segment>> make_now(std::uint64_t bytes);
+  std::uint64_t log_bytes_after(std::uint64_t snapshot_bytes) const;
   std::uint64_t next_bytes() const;
   void prepare_spare();
   static Task<int> prepare(Journal& journal);

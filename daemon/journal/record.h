@@ -21,6 +21,7 @@ enum class RecordType : std::uint16_t {
   blob = 7,          // BlobRecord, bytes
   blob_dropped = 8,  // BlobRecord
   snapshot_end = 9,  // SnapshotEndRecord
+  closed = 10,       // ClosedRecord
 };
 
 struct RecordHeader {
@@ -42,6 +43,13 @@ struct CutRecord {
   std::uint64_t inode;
 };
 static_assert(wire::Struct<CutRecord>);
+
+// A host has the inode open no longer. What an inode's record says of it, for a tenth of the bytes.
+struct ClosedRecord {
+  std::uint64_t inode;
+  std::uint64_t host;
+};
+static_assert(wire::Struct<ClosedRecord> && sizeof(ClosedRecord) == 16);
 
 // What a name of a directory holds from now on.
 struct EntryRecord {

@@ -20,6 +20,7 @@ bool Replay::take(RecordType type, std::span<const std::byte> body) {
     case RecordType::inode:
     case RecordType::inode_erased:
     case RecordType::chunks_cut:
+    case RecordType::closed:
     case RecordType::entry:
       return server_.names.restore(type, body);
     case RecordType::counters: {

@@ -113,7 +113,7 @@ Inode* Namespace::touch(std::uint64_t number) {
   Inode* const inode = known(number);
   if (inode == nullptr || view_ == nullptr) return inode;
   view_->forget(number);
-  hidden_.push_back(number);
+  if (hidden_.empty() || hidden_.back() != number) hidden_.push_back(number);
   return inode;
 }
 
@@ -131,6 +131,16 @@ Inode* Namespace::change_opens(std::uint64_t number) {
   Inode* const inode = touch(number);
   if (inode != nullptr && journal_ != nullptr) changed_.push_back(number);
   return inode;
+}
+
+void Namespace::closed(std::uint64_t number, std::uint32_t host) {
+  touch(number);
+  if (journal_ == nullptr) return;
+  const ClosedRecord record{.inode = number, .host = host};
+  if (journal_->has_room(room_at_last + sizeof record))
+    journal_->append(RecordType::closed, record);
+  else
+    changed_.push_back(number);
 }
 
 void Namespace::note_access(const Inode& inode) {
@@ -231,6 +241,10 @@ void Namespace::show(std::uint64_t directory, std::string_view name, Entry entry
   if (!leases_.idle() && leases_.recalling(wire::lease_key(directory, name)))
     return hide(directory, name);
   view_->publish(directory, name, entry.inode, entry.type);
+}
+
+void Namespace::show_missing(const Inode& directory, std::string_view name) {
+  if (!directory.is_split()) show(directory.number, name, {.inode = 0, .type = 0});
 }
 
 void Namespace::hide(std::uint64_t directory, std::string_view name) {
@@ -351,6 +365,16 @@ bool Namespace::restore_content(Inode& inode, const RecordedContent& content) {
   return true;
 }
 
+bool Namespace::restore_closing(const ClosedRecord& record) {
+  Inode* const inode = known(record.inode);
+  if (inode == nullptr || inode->open == nullptr) return true;  // a later record says more
+  auto& hosts = inode->open->hosts;
+  const auto host = std::ranges::find(hosts, record.host, &OpenHost::host);
+  if (host != hosts.end()) hosts.erase(host);
+  if (hosts.empty()) inode->open.reset();
+  return true;
+}
+
 bool Namespace::restore_erasure(const ErasedRecord& record) {
   if (!valid_inode(record.inode, ranks_) || home_rank(record.inode) != rank_) return false;
   const Inode* const inode = known(record.inode);
@@ -384,6 +408,10 @@ bool Namespace::restore(RecordType type, std::span<const std::byte> body) {
     case RecordType::inode_erased: {
       const auto record = wire::parse<ErasedRecord>(body);
       return record.ok() && restore_erasure(*record);
+    }
+    case RecordType::closed: {
+      const auto record = wire::parse<ClosedRecord>(body);
+      return record.ok() && restore_closing(*record);
     }
     case RecordType::chunks_cut: {
       const auto record = wire::parse<CutRecord>(body);
@@ -593,8 +621,8 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
     if (waits(here->number, component.name))
       return WalkedOntoLock{here->number, std::string(component.name)};
     const Entry* const found = entry(*here, component.name);
-    if (!here->is_split())
-      show(here->number, component.name, found != nullptr ? *found : Entry{.inode = 0, .type = 0});
+    if (found != nullptr && !here->is_split()) show(here->number, component.name, *found);
+    if (found == nullptr && !last) show_missing(*here, component.name);
     pass(here->number, component.name);
     walked = Walked{};
     walked.directory = here;

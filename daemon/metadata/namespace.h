@@ -95,6 +95,8 @@ class Namespace {
   Inode* change_access(std::uint64_t number);
   // The same for which hosts have it open, and nothing else: leases on it stay.
   Inode* change_opens(std::uint64_t number);
+  // A host that is being taken off its list.
+  void closed(std::uint64_t number, std::uint32_t host);
   // The same for what is not logged: how often it is open, who may trust its own size.
   Inode* touch(std::uint64_t number);
   // A listing, or a link's target read: takes the access down as relatime does, if the last one is
@@ -143,6 +145,8 @@ class Namespace {
   void split_above(std::size_t entries) { split_entries_ = entries == 0 ? SIZE_MAX : entries; }
   std::vector<std::uint64_t> overfull() { return std::exchange(overfull_, {}); }
   bool has_overfull() const { return !overfull_.empty(); }
+  // A look-up found no such name. The walk does not show it, as it may be made at once.
+  void show_missing(const Inode& directory, std::string_view name);
   // Clients ask for the name until it is set or looked up: before several names change as one.
   void hide(std::uint64_t directory, std::string_view name);
 
@@ -186,6 +190,7 @@ class Namespace {
   bool restore_inode(std::span<const std::byte> record);
   bool restore_content(Inode& inode, const RecordedContent& content);
   bool restore_erasure(const ErasedRecord& record);
+  bool restore_closing(const ClosedRecord& record);
   bool restore_entry(std::span<const std::byte> body);
   void log_inode(const Inode& inode);
   void log_entry(const Inode& directory, std::string_view name, Entry entry);

@@ -39,7 +39,7 @@ class HostTables : public testing::Test {
       const std::uint32_t next = table->entries[entry].next_release;
       const Released released = table->begin_release(self, entry);
       opens += released.opens;
-      if (released.opens != 0) table->end_release(self, released.inode, released.tenure);
+      if (released.opens != 0) table->end_release(self, entry, released.inode, released.tenure);
       entry = next;
     }
     return opens;
