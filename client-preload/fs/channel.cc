@@ -122,7 +122,7 @@ bool Channel::look(Slot& slot) {
   // On the server's core nothing happens until it is offered.
   const bool shared = bell_.page().core.load(std::memory_order_relaxed) ==
                       static_cast<std::uint32_t>(::sched_getcpu());
-  for (int i = shared ? looks : 0; i < looks; ++i) {
+  for (int i = shared || policy_.crowded() ? looks : 0; i < looks; ++i) {
     if (answered(slot)) return true;
     pause();
   }

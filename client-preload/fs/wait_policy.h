@@ -22,8 +22,12 @@ struct WaitPolicy {
     sleeps_.store(left - 1, std::memory_order_relaxed);
     return true;
   }
+  // Whether others had the core when it was last offered: then it is offered at once.
+  bool crowded() const { return crowded_.load(std::memory_order_relaxed); }
   // A yield took `ns`. True: stop looking.
   bool yielded(std::int64_t ns) {
+    if (const bool others = ns > empty_yield_ns; others != crowded())
+      crowded_.store(others, std::memory_order_relaxed);
     if (ns <= hog_yield_ns) {
       if (level_.load(std::memory_order_relaxed) != 0) level_.store(0, std::memory_order_relaxed);
       return false;
@@ -36,6 +40,9 @@ struct WaitPolicy {
   }
 
  private:
+  static constexpr std::int64_t empty_yield_ns = 2'000;  // two or three times what one takes
+
+  std::atomic<bool> crowded_{false};
   std::atomic<std::uint32_t> sleeps_{0};
   std::atomic<std::uint32_t> level_{0};
 };
