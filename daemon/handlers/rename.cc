@@ -75,8 +75,17 @@ Status may_rename(const Renaming& r, Entry source, Entry target) {
   return Done{};
 }
 
+Task<Status> may_change(Server& server, std::uint64_t directory, std::uint32_t uid) {
+  const wire::Stat question{.where = {.inode = directory, .path_bytes = 0, .flags = 0}};
+  const auto attributes = co_await server.ask(home_rank(directory), question);
+  if (!attributes.ok()) co_return attributes.error();
+  constexpr std::uint32_t owner_may = S_IWUSR | S_IXUSR;
+  if (uid != 0 && (attributes->mode & owner_may) != owner_may) co_return Error(EACCES);
+  co_return Done{};
+}
+
 // A directory and something else would take each other's place. Linux looks first whether one lies
-// in the other.
+// in the other, then whether the directories may be changed.
 Task<Error> types_differ(Server& server, const Renaming& r, Entry source, Entry target) {
   const bool is_directory = source.type == S_IFDIR;
   if (r.changes_parent()) {
@@ -85,6 +94,10 @@ Task<Error> types_differ(Server& server, const Renaming& r, Entry source, Entry 
     const auto inside = co_await below(server, start, above);
     if (!inside.ok()) co_return inside.error();
     if (*inside) co_return Error(is_directory ? EINVAL : ENOTEMPTY);
+  }
+  for (const std::uint64_t directory : {r.from.directory, r.to.directory}) {
+    const Status allowed = co_await may_change(server, directory, r.uid);
+    if (!allowed.ok()) co_return allowed.error();
   }
   co_return Error(is_directory ? ENOTDIR : EISDIR);
 }

@@ -155,8 +155,8 @@ TEST_P(Changes, TrailingSlashesAreForDirectories) {
 }
 
 TEST_P(Changes, PermissionsOfBothDirectoriesCount) {
-  for (const char* path : {"a", "b", "a/d"}) ASSERT_EQ(cluster_.make_directory(path), 0);
-  ASSERT_EQ(cluster_.make_file("a/f"), 0);
+  for (const char* path : {"a", "b", "a/d", "b/e"}) ASSERT_EQ(cluster_.make_directory(path), 0);
+  for (const char* path : {"a/f", "b/g"}) ASSERT_EQ(cluster_.make_file(path), 0);
   wire::SetAttributes mode{};
   mode.valid = wire::valid_mode;
   mode.mode = 0500;
@@ -173,8 +173,12 @@ TEST_P(Changes, PermissionsOfBothDirectoriesCount) {
   };
   EXPECT_EQ(as_user("ff"), EACCES);
   EXPECT_EQ(as_user("dd"), EACCES);
+  EXPECT_EQ(as_user("fe"), EACCES);  // before that one is a directory
+  EXPECT_EQ(as_user("dg"), EACCES);
   mode.mode = 0700;
   ASSERT_EQ(cluster_.at_path(mode, "b").error, 0);
+  EXPECT_EQ(as_user("fe"), EISDIR);
+  EXPECT_EQ(as_user("dg"), ENOTDIR);
   mode.mode = 0500;
   ASSERT_EQ(cluster_.at_path(mode, "a/d").error, 0);
   EXPECT_EQ(as_user("dd"), EACCES);  // its ".." would change
