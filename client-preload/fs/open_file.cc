@@ -75,19 +75,24 @@ Status OpenFile::truncate(off_t size) {
   return Done{};
 }
 
-Status OpenFile::sync(bool) {
-  if ((status_flags() & O_PATH) != 0) return Error(EBADF);
-  if (is_directory()) return Done{};
-  TRY_OK(core_.ready());
-  if (entry().stored.load() != in_chunks) {
-    const wire::SyncContent message{.inode = inode()};
-    TRY([[maybe_unused]] const auto done, core_.ask(home_rank(inode()), message));
-    if (entry().stored.load() != in_chunks) return Done{};  // else they moved meanwhile
-  }
+Status OpenFile::sync_chunks() {
   TRY(const std::uint64_t size, size_for(UINT64_MAX));
   const std::uint32_t generation = entry().generation.load(std::memory_order_acquire);
   touched_chunks(size);
   return core_.io.sync(chunks_, stamp(generation), size);
+}
+
+Status OpenFile::sync(bool) {
+  if ((status_flags() & O_PATH) != 0) return Error(EBADF);
+  TRY_OK(core_.ready());
+  const auto has_chunks = [this] { return !is_directory() && entry().stored.load() == in_chunks; };
+  const bool had_chunks = has_chunks();
+  if (had_chunks) {
+    TRY_OK(sync_chunks());
+  }
+  const wire::SyncInode message{.inode = inode()};
+  TRY([[maybe_unused]] const auto done, core_.ask(home_rank(inode()), message));
+  return !had_chunks && has_chunks() ? sync_chunks() : Status(Done{});  // it grew meanwhile
 }
 
 Status OpenFile::change_mode(mode_t mode) {

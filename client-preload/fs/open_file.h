@@ -98,6 +98,7 @@ class OpenFile final : public File {
   void note_read();
   Status take_privileges();
   void touched_chunks(std::uint64_t end);
+  Status sync_chunks();
 
   // locks.cc
   wire::Lock lock_message(wire::LockSpace space, wire::LockOwnerKind owner) const;

@@ -85,7 +85,7 @@ enum class Op : std::uint16_t {
   recall_leases = 104,  // see lease_messages.h
   // contents of small files; by clients, at the inode's home
   move_to_chunks = 112,
-  sync_content = 113,
+  sync_inode = 113,
   // benchfs fsck, at each rank
   check_state = 120,
   check_inodes = 121,

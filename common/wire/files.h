@@ -205,13 +205,14 @@ struct MoveToChunks {
 };
 static_assert(Message<MoveToChunks>);
 
-// The content of a small file as of now is to be safe with its home.
-struct SyncContent {
-  static constexpr Op op = Op::sync_content;
+// All but the chunks of an inode as of now is to be on its home's device: what its writers reached,
+// the content of a small file, a directory's names.
+struct SyncInode {
+  static constexpr Op op = Op::sync_inode;
   using Reply = Nothing;
   std::uint64_t inode;
 };
-static_assert(Message<SyncContent>);
+static_assert(Message<SyncInode>);
 
 // 512-byte blocks that this rank's chunks of a file of `size` bytes take.
 struct CountBlocksReply {

@@ -67,7 +67,8 @@ Task<Answer> handle_host_size(Server&, const Caller&, wire::HostSize, Tail);
 Task<Answer> handle_recall_leases(Server&, const Caller&, wire::RecallLeases, Tail);
 // contents.cc
 Task<Answer> handle_move_to_chunks(Server&, const Caller&, wire::MoveToChunks, Tail);
-Task<Answer> handle_sync_content(Server&, const Caller&, wire::SyncContent, Tail);
+// sync.cc
+Task<Answer> handle_sync_inode(Server&, const Caller&, wire::SyncInode, Tail);
 // data.cc
 Task<Answer> handle_read_chunk(Server&, const Caller&, wire::ReadChunk, Tail);
 Task<Answer> handle_write_chunk(Server&, const Caller&, wire::WriteChunk, Tail);

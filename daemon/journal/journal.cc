@@ -1,7 +1,9 @@
 #include "daemon/journal/journal.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +27,9 @@ Result<std::unique_ptr<Journal>> Journal::open(EventLoop& loop, Uring& uring,
   journal->directory_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!journal->directory_) return fail(Error::last());
   const int directory = journal->directory();
+  struct statfs kind {};
+  if (::fstatfs(directory, &kind) != 0) return fail(Error::last());
+  journal->in_memory_ = kind.f_type == TMPFS_MAGIC;
   journal->files_ =
       files != nullptr ? std::move(files) : std::make_unique<UringSegmentFiles>(uring, directory);
   TRY(Recovered recovered, recover_journal(directory, path, journal->options_.identity, sink, why));
@@ -39,12 +44,25 @@ Result<std::unique_ptr<Journal>> Journal::open(EventLoop& loop, Uring& uring,
     journal->use(std::move(recovered.last), recovered.end);
   }
   journal->older_ = std::move(recovered.older);
+  if (const Status mapped = journal->map_older(); !mapped.ok()) return fail(mapped.error());
   journal->log_bytes_ = recovered.log_bytes;
   journal->snapshot_number_ = recovered.snapshot_number;
   journal->snapshot_bytes_ = recovered.snapshot_bytes;
   journal->snapshot_due_ = journal->log_bytes_after(recovered.snapshot_bytes);
   journal->records_recovered_ = recovered.records;
   return journal;
+}
+
+// Whoever wrote them need not have waited for the device.
+Status Journal::map_older() {
+  if (!waits_for_device()) return Done{};
+  for (const LogFile& log : older_) {
+    Fd fd(::openat(directory(), log_name(log.number).c_str(), O_RDWR | O_CLOEXEC));
+    if (!fd) return Error::last();
+    TRY(auto segment, Segment::map(std::move(fd), log.number));
+    unsynced_.push_back(std::move(segment));
+  }
+  return Done{};
 }
 
 Journal::~Journal() = default;
@@ -69,7 +87,7 @@ void Journal::begin(std::shared_ptr<Segment> segment) {
     // Before the new one has begun: a log that another follows ends in zeros.
     std::memset(from, 0, bytes);
     older_.push_back({old->number(), old->size()});
-    if (options_.sync) unsynced_.push_back(old);
+    if (waits_for_device()) unsynced_.push_back(old);
   }
   write_file_header(data_, {.magic = log_magic,
                             .version = journal_version,
@@ -84,6 +102,7 @@ void Journal::begin(std::shared_ptr<Segment> segment) {
 Result<std::shared_ptr<Segment>> Journal::make_now(std::uint64_t bytes) {
   const std::uint64_t number = next_number_++;
   TRY(Fd fd, files_->make_now(log_name(number), bytes));
+  ++names_made_;
   return Segment::map(std::move(fd), number);
 }
 
@@ -135,8 +154,9 @@ void Journal::prepare_spare() {
 Task<Result<std::shared_ptr<Segment>>> Journal::make_ahead() {
   const std::uint64_t number = next_number_++;
   CO_TRY(Fd fd, co_await files_->make(log_name(number), next_bytes()));
+  ++names_made_;
   if (options_.sync) {
-    const int synced = co_await uring_.fsync(directory_.get());
+    const int synced = co_await sync_names();
     if (synced < 0) co_return Error(-synced);
   }
   if (number < segment_->number()) {  // the log went on without it
@@ -177,6 +197,14 @@ Task<Status> Journal::make_room(std::size_t bytes) {
   co_return Done{};
 }
 
+Task<int> Journal::sync_names() {
+  const std::uint64_t made = names_made_;
+  if (names_synced_ >= made) co_return 0;
+  const int synced = co_await uring_.fsync(directory_.get());
+  if (synced >= 0) names_synced_ = std::max(names_synced_, made);
+  co_return std::min(synced, 0);
+}
+
 Task<int> Journal::sync_all() {
   const std::uint64_t target = sequence_ - 1;
   std::vector<std::shared_ptr<Segment>> segments = std::exchange(unsynced_, {});
@@ -188,12 +216,19 @@ Task<int> Journal::sync_all() {
       co_return synced;
     }
   }
+  const int named = co_await sync_names();
+  if (named < 0) co_return named;
   synced_ = target;
   co_return 0;
 }
 
 Task<Status> Journal::synced() {
-  if (!options_.sync) co_return Done{};
+  if (options_.sync) co_return co_await on_device();
+  co_return Done{};
+}
+
+Task<Status> Journal::on_device() {
+  if (!waits_for_device()) co_return Done{};
   const std::uint64_t wanted = sequence_ - 1;
   while (synced_ < wanted) {  // who gets the lock syncs for all that came meanwhile
     co_await syncing_.lock(loop_);
@@ -228,6 +263,7 @@ Task<int> Journal::snapshot_done(std::uint64_t number, std::uint64_t bytes) {
   for (const LogFile& log : older_)
     if (log.number < number) superfluous.push_back(log_name(log.number));
   std::erase_if(older_, [number](const LogFile& log) { return log.number < number; });
+  std::erase_if(unsynced_, [number](const auto& log) { return log->number() < number; });
   log_bytes_ -= log_bytes_before_;
   snapshot_number_ = number;
   snapshot_bytes_ = bytes;

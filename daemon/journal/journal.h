@@ -82,6 +82,8 @@ class Journal {
   bool is_synced() const { return !options_.sync || synced_ + 1 >= sequence_; }
   // Frames so far are on the device, if `sync` asks for it. EIO and the like: they are not.
   Task<Status> synced();
+  // The same whether it asks for it or not, for one who was told to wait for the device.
+  Task<Status> on_device();
 
   // Whether `bytes` can be appended without waiting, for one of the purposes above.
   bool has_room(std::size_t bytes) const { return left() >= bytes || spare_ != nullptr; }
@@ -103,6 +105,7 @@ class Journal {
   std::uint64_t snapshot_bytes() const { return snapshot_bytes_; }
   std::uint64_t file_bytes() const;  // of all files
   std::uint64_t next_sequence() const { return sequence_; }
+  std::uint64_t on_device_to() const { return synced_; }  // the number of a frame; 0: unknown
   std::uint64_t records_recovered() const { return records_recovered_; }
 
  private:
@@ -120,12 +123,16 @@ class Journal {
   void prepare_spare();
   static Task<int> prepare(Journal& journal);
   Task<Result<std::shared_ptr<Segment>>> make_ahead();
+  Status map_older();
+  bool waits_for_device() const { return options_.sync || !in_memory_; }
+  Task<int> sync_names();
   Task<int> sync_all();
 
   EventLoop& loop_;
   Uring& uring_;
   JournalOptions options_;
   Fd directory_;
+  bool in_memory_ = false;  // there is no device
   std::unique_ptr<SegmentFiles> files_;
 
   std::shared_ptr<Segment> segment_;
@@ -143,6 +150,8 @@ class Journal {
 
   std::uint64_t synced_ = 0;                        // frames up to this one are on the device
   std::vector<std::shared_ptr<Segment>> unsynced_;  // older segments that are not
+  std::uint64_t names_made_ = 0;                    // of segments
+  std::uint64_t names_synced_ = 0;
   AsyncMutex syncing_;
 
   std::uint64_t next_number_ = 1;

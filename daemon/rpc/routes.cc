@@ -46,7 +46,7 @@ constexpr Route routes[] = {
     client_route<wire::WriteChunk, handle_write_chunk>(),
     client_route<wire::SyncChunks, handle_sync_chunks>(),
     client_route<wire::MoveToChunks, handle_move_to_chunks>(Effect::change),
-    client_route<wire::SyncContent, handle_sync_content>(Effect::change),
+    client_route<wire::SyncInode, handle_sync_inode>(Effect::free),
     client_route<wire::GetXattr, handle_get_xattr>(),
     client_route<wire::SetXattr, handle_set_xattr>(Effect::change),
     client_route<wire::ListXattrs, handle_list_xattrs>(),

@@ -56,7 +56,7 @@ class Contents : public testing::Test {
     return cluster_.at_path(message, path).error;
   }
   int ask_for(wire::Op op, const wire::OpenReply& opened) {
-    const wire::MoveToChunks message{.inode = opened.attributes.inode};  // and SyncContent
+    const wire::MoveToChunks message{.inode = opened.attributes.inode};  // and SyncInode
     return cluster_.ask(op, 0, 0, Cluster::body_of(message)).error;
   }
   std::size_t files() { return cluster_.inodes() - 1; }
@@ -179,7 +179,7 @@ TEST_F(Contents, AreAtHomeAfterASync) {
   write(*a, 1, 0, "safe");
   const Inode* const inode = cluster_.node(0).server->names.find(a->attributes.inode);
   EXPECT_EQ(inode->stored, stored_nowhere);
-  ASSERT_EQ(ask_for(wire::Op::sync_content, *a), 0);
+  ASSERT_EQ(ask_for(wire::Op::sync_inode, *a), 0);
   const auto bytes = table(0).contents.content(inode->stored, 4);
   EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), "safe");
   write(*a, 1, 4, "r");
@@ -188,6 +188,19 @@ TEST_F(Contents, AreAtHomeAfterASync) {
   EXPECT_EQ(read(*b, 0), "safer");
   cluster_.close(*b, 0);
   ASSERT_EQ(cluster_.unlink("f"), 0);
+}
+
+TEST_F(Contents, InChunksHaveTheirSizeAtHomeAfterASync) {
+  const auto a = cluster_.open("f", O_CREAT | O_RDWR, 1);
+  ASSERT_EQ(ask_for(wire::Op::move_to_chunks, *a), 0);
+  raise_to(entry(*a, 1).end, std::uint64_t{12345});
+  const Inode* const inode = cluster_.node(0).server->names.find(a->attributes.inode);
+  EXPECT_EQ(inode->size, 0u);
+  ASSERT_EQ(ask_for(wire::Op::sync_inode, *a), 0);
+  EXPECT_EQ(inode->size, 12345u);
+  cluster_.close(*a, 1);
+  ASSERT_EQ(cluster_.unlink("f"), 0);
+  EXPECT_EQ(ask_for(wire::Op::sync_inode, *a), 0) << "what is gone has nothing to be synced";
 }
 
 TEST_F(Contents, OfAnOlderSessionAreVoid) {

@@ -1,6 +1,8 @@
 #include "daemon/journal/journal.h"
 
 #include <gmock/gmock.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include "tests/unit/journal/journal_fixture.h"
 
@@ -271,6 +273,28 @@ TEST_F(JournalTest, EndsTheServerRatherThanLoseWhatWasChanged) {
   write("kept");
   full = true;
   EXPECT_DEATH(write(std::string(9000, 'x')), "no room for the journal");
+}
+
+// What an earlier process wrote included, which need not have waited either.
+TEST_F(JournalTest, GoesToTheDeviceForOneWhoAsks) {
+  options_.first_segment_bytes = options_.segment_bytes_max = 8 << 10;
+  ASSERT_TRUE(open());
+  const auto fill = [this] {
+    for (int i = 0; i < 50; ++i) {
+      ASSERT_TRUE(run(journal_->make_room(1000)).ok());
+      write(std::string(500, 'd'));
+    }
+  };
+  fill();
+  EXPECT_TRUE(run(journal_->synced()).ok());
+  EXPECT_EQ(journal_->on_device_to(), 0u);
+  ASSERT_TRUE(open());
+  fill();
+  EXPECT_TRUE(run(journal_->on_device()).ok());
+  struct statfs kind {};
+  ASSERT_EQ(::statfs(options_.directory.c_str(), &kind), 0);
+  const std::uint64_t last = kind.f_type == TMPFS_MAGIC ? 0 : journal_->next_sequence() - 1;
+  EXPECT_EQ(journal_->on_device_to(), last);
 }
 
 TEST_F(JournalTest, SyncsForAllWhoWaitAtOnce) {
