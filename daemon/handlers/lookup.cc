@@ -8,7 +8,14 @@ namespace benchfs {
 
 Task<Answer> handle_stat(Server& server, const Caller& caller, wire::Stat request, Tail tail) {
   Arrival arrival = co_await arrive(server, caller, request.where, tail, false);
-  if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
+  if (auto* answer = std::get_if<Answer>(&arrival)) {
+    const auto path = wire::text(tail, 0, request.where.path_bytes);
+    const bool itself = answer->error == ENOENT && path.ok() && (path->empty() || *path == ".");
+    const auto* const removed =
+        itself ? server.names.removed_directories().find(request.where.inode) : nullptr;
+    if (removed != nullptr) co_return Answer(removed->attributes);
+    co_return std::move(*answer);
+  }
   const Inode* inode = std::get<Walked>(arrival).inode;
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->is_directory() && inode->directory->parts() != 0) {

@@ -319,6 +319,12 @@ void Namespace::erase(std::uint64_t number) {
     journal_->append(RecordType::inode_erased, record);
   }
   if (inode != nullptr && table_ != nullptr) table_->contents.give(inode->stored);
+  if (inode != nullptr && inode->is_directory() && !inode->directory->is_part()) {
+    wire::Attributes attributes = attributes_of(*inode);
+    attributes.links = 0;
+    attributes.changed = sys::now_ns(CLOCK_REALTIME);
+    removed_.add({.attributes = attributes, .parent = inode->directory->parent});
+  }
   inodes_.erase(number);
   if (++erased_ < erased_max) return;
   erased_ = 0;
@@ -561,7 +567,15 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
   };
   if (!valid_inode(where.inode, ranks_)) return Error(ESTALE);
   const Inode* here = find(where.inode);
-  if (here == nullptr) return Error(ENOENT);
+  if (here == nullptr) {  // from a removed directory only the way up leads on
+    const RemovedDirectories::Removed* const removed = removed_.find(where.inode);
+    const Component first = next_component(path, 0);
+    if (removed == nullptr || first.name != "..") return Error(ENOENT);
+    return WalkedAway{{.inode = removed->parent,
+                       .consumed = static_cast<std::uint32_t>(first.end),
+                       .kind = wire::RedirectKind::moved},
+                      {}};
+  }
   show(*here);
   pass(here->number, {});
   Walked walked;

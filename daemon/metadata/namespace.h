@@ -25,6 +25,7 @@
 #include "daemon/metadata/inode_table.h"
 #include "daemon/metadata/leases.h"
 #include "daemon/metadata/name_locks.h"
+#include "daemon/metadata/removed_directories.h"
 
 namespace benchfs {
 
@@ -111,6 +112,8 @@ class Namespace {
   void cut_done(std::uint64_t number);
   // Erased inodes whose chunks may still be there, and what size they had.
   const absl::flat_hash_map<std::uint64_t, std::uint64_t>& uncut() const { return uncut_; }
+  // Since this process began.
+  const RemovedDirectories& removed_directories() const { return removed_; }
   std::size_t size() const { return inodes_.size(); }
   // Calls look(const Inode&) for each inode at home here.
   template <class Look>
@@ -214,6 +217,7 @@ class Namespace {
   std::vector<std::uint64_t> changed_;  // to be logged
   std::uint64_t logged_counter_ = 1;    // inodes from this one on were never logged
   absl::flat_hash_map<std::uint64_t, std::uint64_t> uncut_;
+  RemovedDirectories removed_;
   std::size_t split_entries_ = SIZE_MAX;
   std::vector<std::uint64_t> overfull_;
 };

@@ -170,7 +170,25 @@ int main(void) {
   SHOW(chdir("gone"));
   SHOW(rmdir("../gone"));
   SHOW_OK(getcwd(text, sizeof text) != NULL);
-  SHOW(chdir(base));
+  SHOW(stat(".", &status));
+  SHOW(status.st_nlink);
+  SHOW_OK(S_ISDIR(status.st_mode));
+  SHOW(access(".", R_OK));
+  SHOW(stat("f", &status));
+  SHOW(open("f", O_CREAT | O_WRONLY, 0644));
+  SHOW(mkdir("d", 0755));
+  SHOW(stat("..", &status));
+  SHOW(chdir(".."));
   where("back", base);
+  SHOW(mkdir("gone", 0750));
+  const int gone = open("gone", O_RDONLY | O_DIRECTORY);
+  SHOW(rmdir("gone"));
+  SHOW(fstat(gone, &status));
+  SHOW(status.st_nlink);
+  SHOW(status.st_mode & 07777);
+  SHOW(fstatat(gone, "", &status, AT_EMPTY_PATH));
+  SHOW(openat(gone, "f", O_CREAT | O_WRONLY, 0644));
+  SHOW(fsync(gone));
+  SHOW(close(gone));
   return 0;
 }
