@@ -79,7 +79,10 @@ class Journal {
   // What was appended since the last commit counts from now on.
   void commit();
   bool syncs() const { return options_.sync; }
-  bool is_synced() const { return !options_.sync || synced_ + 1 >= sequence_; }
+  bool is_synced() const { return !options_.sync || is_on_device(); }
+  // No frame is left to be synced, whether that is asked for or not.
+  bool is_on_device() const { return !waits_for_device() || synced_ + 1 >= sequence_; }
+  std::size_t unsynced_segments() const { return unsynced_.size(); }  // beside the current one
   // Frames so far are on the device, if `sync` asks for it. EIO and the like: they are not.
   Task<Status> synced();
   // The same whether it asks for it or not, for one who was told to wait for the device.
@@ -105,7 +108,6 @@ class Journal {
   std::uint64_t snapshot_bytes() const { return snapshot_bytes_; }
   std::uint64_t file_bytes() const;  // of all files
   std::uint64_t next_sequence() const { return sequence_; }
-  std::uint64_t on_device_to() const { return synced_; }  // the number of a frame; 0: unknown
   std::uint64_t records_recovered() const { return records_recovered_; }
 
  private:

@@ -198,6 +198,7 @@ TEST_F(Contents, InChunksHaveTheirSizeAtHomeAfterASync) {
   EXPECT_EQ(inode->size, 0u);
   ASSERT_EQ(ask_for(wire::Op::sync_inode, *a), 0);
   EXPECT_EQ(inode->size, 12345u);
+  EXPECT_TRUE(cluster_.node(0).server->journal->is_on_device());
   cluster_.close(*a, 1);
   ASSERT_EQ(cluster_.unlink("f"), 0);
   EXPECT_EQ(ask_for(wire::Op::sync_inode, *a), 0) << "what is gone has nothing to be synced";

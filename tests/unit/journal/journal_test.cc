@@ -285,16 +285,23 @@ TEST_F(JournalTest, GoesToTheDeviceForOneWhoAsks) {
       write(std::string(500, 'd'));
     }
   };
+  struct statfs kind {};
+  ASSERT_EQ(::statfs(directory_.c_str(), &kind), 0);
+  const bool in_memory = kind.f_type == TMPFS_MAGIC;
   fill();
   EXPECT_TRUE(run(journal_->synced()).ok());
-  EXPECT_EQ(journal_->on_device_to(), 0u);
+  EXPECT_EQ(journal_->is_on_device(), in_memory);
   ASSERT_TRUE(open());
-  fill();
+  EXPECT_EQ(journal_->is_on_device(), in_memory);
+  EXPECT_EQ(journal_->unsynced_segments() == 0, in_memory);
   EXPECT_TRUE(run(journal_->on_device()).ok());
-  struct statfs kind {};
-  ASSERT_EQ(::statfs(options_.directory.c_str(), &kind), 0);
-  const std::uint64_t last = kind.f_type == TMPFS_MAGIC ? 0 : journal_->next_sequence() - 1;
-  EXPECT_EQ(journal_->on_device_to(), last);
+  EXPECT_TRUE(journal_->is_on_device());
+  EXPECT_EQ(journal_->unsynced_segments(), 0u);
+  fill();
+  EXPECT_EQ(journal_->is_on_device(), in_memory);
+  EXPECT_EQ(journal_->unsynced_segments() == 0, in_memory);
+  EXPECT_TRUE(run(journal_->on_device()).ok());
+  EXPECT_TRUE(journal_->is_on_device());
 }
 
 TEST_F(JournalTest, SyncsForAllWhoWaitAtOnce) {
