@@ -16,7 +16,24 @@ std::uint32_t bucket_of(std::uint64_t inode) {
   return static_cast<std::uint32_t>((inode * 0x9e3779b97f4a7c15ull) >> 48) % size_buckets;
 }
 
+bool has_news_of_access(const SizeEntry& entry) {
+  return entry.accessed.load() > entry.access_told;
+}
+
 }  // namespace
+
+class HostTable::Locked {
+ public:
+  Locked(HostTable& table, ProcessId self) : table_(table) {
+    if (table_.table_lock.lock(self)) table_.recount();
+  }
+  ~Locked() { table_.table_lock.unlock(); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  HostTable& table_;
+};
 
 std::uint64_t HostTable::position(std::uint32_t index) const {
   return position_tag | (std::uint64_t{slots[index].check & check_mask} << 20) | index;
@@ -33,7 +50,7 @@ std::uint32_t HostTable::slot_at(std::uint64_t where) const {
 std::uint32_t HostTable::take_slot(ProcessId self, ProcessRecord& record) {
   std::uint32_t index = 0;
   {
-    const RobustGuard guard(table_lock, self);
+    const Locked locked(*this, self);
     if (slot_free != 0) {
       index = slot_free;
       slot_free = slots[index].next_free;
@@ -82,16 +99,26 @@ std::uint32_t HostTable::drop_slot(ProcessId self, ProcessRecord& record, std::u
   record.held.fetch_sub(1);
   OpenSlot& slot = slots[index];
   if (slot.refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return 0;
-  std::uint32_t idle = 0;
-  {
-    const RobustGuard guard(table_lock, self);
-    const std::uint32_t entry = slot.entry.exchange(0);
-    slot.next_free = slot_free;
-    slot_free = index;
-    if (entry != 0 && --entries[entry].opens == 0) idle = entry;
-    if (idle != 0) push_release(idle);
+  const Locked locked(*this, self);
+  const std::uint32_t entry = slot.entry.exchange(0);
+  slot.next_free = slot_free;
+  slot_free = index;
+  return entry != 0 ? closed(entry) : 0;
+}
+
+std::uint32_t HostTable::closed(std::uint32_t entry) {
+  std::uint32_t& opens = entries[entry].opens;
+  return opens != 0 && --opens == 0 ? idle(entry) : 0;
+}
+
+std::uint32_t HostTable::idle(std::uint32_t index) {
+  const SizeEntry& entry = entries[index];
+  if (entry.granted != 0 || has_news_of_access(entry)) {
+    push_release(index);
+    return index;
   }
-  return idle;
+  if (entry.releasing.load() == 0) free_entry(index);
+  return 0;
 }
 
 void HostTable::push_release(std::uint32_t entry) {
@@ -168,13 +195,13 @@ std::uint32_t HostTable::find_locked(std::uint64_t inode) const {
 }
 
 std::uint32_t HostTable::find(ProcessId self, std::uint64_t inode, std::uint64_t session) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   const std::uint32_t index = find_locked(inode);
   return index != 0 && entries[index].session >= session ? index : 0;
 }
 
 HostSize HostTable::host_size(ProcessId self, std::uint64_t inode, std::uint64_t news) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   const std::uint32_t index = find_locked(inode);
   if (index == 0) return {};
   SizeEntry& entry = entries[index];
@@ -193,7 +220,7 @@ HostSize HostTable::host_size(ProcessId self, std::uint64_t inode, std::uint64_t
 
 void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session, std::uint64_t size,
                      bool was_cut, bool to_chunks) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   const std::uint32_t index = find_locked(inode);
   if (index == 0) return;
   SizeEntry& entry = entries[index];
@@ -218,7 +245,7 @@ void HostTable::thaw(ProcessId self, std::uint64_t inode, std::uint64_t session,
 }
 
 std::uint32_t HostTable::opened(ProcessId self, const Granted& granted, OpenSlot* slot) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   std::uint32_t index = find_locked(granted.inode);
   const bool is_new = index == 0 || granted.session > entries[index].session;
   Stored stored = granted.stored;
@@ -228,28 +255,11 @@ std::uint32_t HostTable::opened(ProcessId self, const Granted& granted, OpenSlot
     contents.fill(stored, granted.content);
   }
   if (index == 0) {
-    if (entry_free != 0) {
-      index = entry_free;
-      entry_free = entries[index].next;
-    } else if (entry_high + 1 < size_entries) {
-      index = ++entry_high;
-    } else {
+    index = new_entry(granted.inode);
+    if (index == 0) {
       if (granted.foreign) contents.give(stored);
       return 0;
     }
-    SizeEntry& entry = entries[index];
-    entry.inode = granted.inode;
-    entry.session = 0;
-    entry.tenure = 0;
-    entry.opens = 0;
-    entry.granted = 0;
-    entry.frozen.store(0);
-    entry.releasing.store(0);
-    entry.append_lock.unlock();
-    entry.place = 0;
-    entry.stored.store(in_chunks);
-    entry.next = buckets[bucket_of(granted.inode)];
-    buckets[bucket_of(granted.inode)] = index;
   }
   SizeEntry& entry = entries[index];
   if (is_new) {  // the first answer of a session; later ones find it set up
@@ -273,27 +283,114 @@ std::uint32_t HostTable::opened(ProcessId self, const Granted& granted, OpenSlot
     entry.tenure = granted.tenure;      // answered yet
     entry.granted = 0;
   }
+  entry.place &= ~std::uint32_t{EntryPlace::given_back};
   if (granted.privileged) entry.privileged.store(1);
   if (granted.writes) entry.place |= EntryPlace::written;
   ++entry.opens;
   ++entry.granted;
   if (slot != nullptr) {
     const std::uint32_t before = slot->entry.exchange(index);
-    if (before != 0 && --entries[before].opens == 0) push_release(before);
+    if (before != 0) closed(before);
   }
   return index;
 }
 
+std::uint32_t HostTable::new_entry(std::uint64_t inode) {
+  std::uint32_t index = entry_free;
+  if (index != 0)
+    entry_free = entries[index].next;
+  else if (entry_high + 1 < size_entries)
+    index = ++entry_high;
+  else
+    return 0;
+  SizeEntry& entry = entries[index];
+  entry.inode = inode;
+  entry.session = 0;
+  entry.tenure = 0;
+  entry.opens = 0;
+  entry.granted = 0;
+  entry.frozen.store(0);
+  entry.releasing.store(0);
+  entry.append_lock.unlock();
+  entry.place = 0;
+  entry.access_told = 0;
+  entry.stored.store(in_chunks);
+  auto& bucket = buckets[bucket_of(inode)];
+  entry.next = bucket.load(std::memory_order_relaxed);
+  bucket.store(index, std::memory_order_release);
+  return index;
+}
+
+void HostTable::open_unasked(ProcessId self, const ShownFile& shown, OpenSlot& slot) {
+  const Locked locked(*this, self);
+  std::uint32_t index = find_locked(shown.inode);
+  if (index != 0) {
+    const SizeEntry& there = entries[index];
+    const bool is_granted = there.granted != 0 && (there.place & EntryPlace::given_back) == 0;
+    if (!is_granted && (there.stored.load() != shown.stored || there.end.load() != shown.size ||
+                        (there.place & EntryPlace::foreign) != 0))
+      return;
+  } else {
+    index = new_entry(shown.inode);
+    if (index == 0) return;
+    SizeEntry& made = entries[index];
+    made.stored.store(shown.stored);
+    made.generation.fetch_add(1);
+    made.floor.store(shown.size);
+    made.end.store(shown.size);
+    made.modified.store(0);
+    made.accessed.store(shown.accessed);
+    made.sparse.store(0);
+    made.privileged.store(0);
+    made.exact.store(0);
+    made.access_told = shown.accessed;
+  }
+  slot.entry.store(index);
+  ++entries[index].opens;
+}
+
+bool HostTable::may_be_open(std::uint64_t inode) const {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // after what was shown was taken back
+  return buckets[bucket_of(inode)].load(std::memory_order_acquire) != 0;
+}
+
+Unasked HostTable::count_unasked(ProcessId self, std::uint64_t inode, std::uint64_t session,
+                                 const HostSize& known) {
+  const Locked locked(*this, self);
+  const std::uint32_t index = find_locked(inode);
+  if (index == 0) return {};
+  SizeEntry& entry = entries[index];
+  if (entry.opens == 0) return {.opens = 0, .accessed = entry.accessed.exchange(0)};
+  const bool was_granted = entry.granted != 0;  // and the home has ended that
+  entry.session = session;
+  entry.tenure = session;
+  entry.granted = entry.opens;
+  entry.place = 0;
+  entry.exact.store(known.exact ? 1 : 0);
+  if (!was_granted && (entry.stored.load() != known.stored || entry.end.load() != known.size)) {
+    entry.stored.store(known.stored);
+    entry.floor.store(known.size);
+    entry.end.store(known.size);
+    entry.generation.fetch_add(1);
+  }
+  return {.opens = entry.opens, .accessed = entry.accessed.load()};
+}
+
 void HostTable::undo_open(ProcessId self, std::uint32_t entry) {
-  const RobustGuard guard(table_lock, self);
-  if (--entries[entry].opens == 0) push_release(entry);
+  const Locked locked(*this, self);
+  closed(entry);
 }
 
 Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   SizeEntry& entry = entries[index];
   entry.releasing.store(0);
-  if (entry.opens != 0 || entry.granted == 0) return {};
+  if (entry.opens != 0) return {};
+  if (entry.granted == 0 && !has_news_of_access(entry)) {
+    free_entry(index);
+    return {};
+  }
+  if (entry.granted != 0) entry.place |= EntryPlace::given_back;
   return {.opens = entry.granted,
           .inode = entry.inode,
           .tenure = entry.tenure,
@@ -306,19 +403,28 @@ Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
                       .stored = entry.stored.load()}};
 }
 
-void HostTable::end_release(ProcessId self, std::uint32_t index, std::uint64_t inode,
-                            std::uint64_t tenure) {
-  const RobustGuard guard(table_lock, self);
-  const SizeEntry& entry = entries[index];
-  if (entry.inode != inode || entry.opens != 0 || entry.tenure != tenure) return;  // opened again
-  free_entry(index);
+void HostTable::end_release(ProcessId self, std::uint32_t index, const Released& told) {
+  const Locked locked(*this, self);
+  SizeEntry& entry = entries[index];
+  if (entry.inode != told.inode || entry.tenure != told.tenure) return;  // opened again
+  if (entry.opens == 0 && entry.releasing.load() == 0) return free_entry(index);
+  if ((entry.place & EntryPlace::foreign) != 0) return;
+  entry.granted = 0;
+  entry.tenure = 0;
+  entry.place = 0;
+  entry.access_told = std::max(entry.access_told, told.reached.accessed);
 }
 
 void HostTable::free_entry(std::uint32_t index) {
   SizeEntry& entry = entries[index];
-  std::uint32_t* link = &buckets[bucket_of(entry.inode)];
-  while (*link != index) link = &entries[*link].next;
-  *link = entry.next;
+  auto& bucket = buckets[bucket_of(entry.inode)];
+  std::uint32_t before = bucket.load(std::memory_order_relaxed);
+  if (before == index) {
+    bucket.store(entry.next, std::memory_order_release);
+  } else {
+    while (entries[before].next != index) before = entries[before].next;
+    entries[before].next = entry.next;
+  }
   entry.inode = 0;
   if ((entry.place & EntryPlace::foreign) != 0) contents.give(entry.stored.exchange(in_chunks));
   entry.next = entry_free;
@@ -328,7 +434,7 @@ void HostTable::free_entry(std::uint32_t index) {
 std::vector<HeldInode> HostTable::held(ProcessId self, std::uint32_t home, std::uint32_t& from,
                                        std::size_t most) {
   std::vector<HeldInode> found;
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   std::uint32_t at = std::max(from, 1U);
   for (; at <= entry_high && at < size_entries && found.size() < most; ++at) {
     const SizeEntry& entry = entries[at];
@@ -350,24 +456,18 @@ std::vector<HeldInode> HostTable::held(ProcessId self, std::uint32_t home, std::
 }
 
 void HostTable::recover(ProcessId self) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   release_head.store(0);
-  for (std::uint32_t i = 1; i <= entry_high; ++i) {
-    entries[i].opens = 0;
-    entries[i].releasing.store(0);
-  }
-  for (std::uint32_t i = 1; i <= slot_high; ++i) {
-    const std::uint32_t entry = slots[i].entry.load();
-    if (entry != 0) ++entries[entry].opens;
-  }
-  for (std::uint32_t i = 1; i <= entry_high; ++i) {
-    const SizeEntry& entry = entries[i];
-    if (entry.inode == 0 || entry.opens != 0) continue;
-    if (entry.granted != 0)
-      push_release(i);
-    else
-      free_entry(i);
-  }
+  for (std::uint32_t i = 1; i <= entry_high; ++i) entries[i].releasing.store(0);
+  recount();
+}
+
+void HostTable::recount() {
+  for (std::uint32_t i = 1; i <= entry_high; ++i) entries[i].opens = 0;
+  for (std::uint32_t i = 1; i <= slot_high; ++i)
+    if (const std::uint32_t entry = slots[i].entry.load(); entry != 0) ++entries[entry].opens;
+  for (std::uint32_t i = 1; i <= entry_high; ++i)
+    if (entries[i].inode != 0 && entries[i].opens == 0) idle(i);
 }
 
 std::span<const std::byte> HostTable::written_content(std::uint32_t index) {
@@ -378,7 +478,7 @@ std::span<const std::byte> HostTable::written_content(std::uint32_t index) {
 }
 
 Stored HostTable::cell_of(ProcessId self, std::uint64_t inode) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   const std::uint32_t index = find_locked(inode);
   if (index == 0) return stored_nowhere;
   const Stored stored = entries[index].stored.load();
@@ -387,7 +487,7 @@ Stored HostTable::cell_of(ProcessId self, std::uint64_t inode) {
 }
 
 void HostTable::reclaim_cells(ProcessId self, const std::vector<bool>& homes) {
-  const RobustGuard guard(table_lock, self);
+  const Locked locked(*this, self);
   const std::uint32_t high = contents.high.load();
   for (Stored cell = 1; cell <= high && in_cell(cell); ++cell) {
     const std::uint64_t owner = contents.owners[cell];

@@ -18,6 +18,7 @@
 #include "common/process.h"
 #include "common/result.h"
 #include "common/robust_lock.h"
+#include "common/sys.h"
 
 namespace benchfs {
 
@@ -53,22 +54,25 @@ struct alignas(128) SizeEntry {
   std::atomic<std::int64_t> modified;     // ns, last write since the last release; 0: none
   std::atomic<std::uint32_t> exact;       // 1: no other host has it open, `end` is the size
   std::uint32_t opens;                    // slots that refer to it (table lock)
-  std::uint32_t granted;                  // opens of this tenure, idle ones too (table lock)
+  std::uint32_t granted;                  // opens of this tenure, idle ones too; 0: its home, on
+                                          // this host, was not asked (table lock)
   std::uint32_t next;                     // in its bucket, or of the free list (table lock)
   std::uint32_t next_release;             // of the release list
   std::atomic<std::uint32_t> releasing;   // 1: on the release list
   RobustLock append_lock;                 // O_APPEND while exact
-  std::uint64_t tenure;                   // from the first open to the release (table lock)
+  std::uint64_t tenure;                   // from the first grant to the release (table lock)
   std::atomic<std::int64_t> accessed;     // ns; a read that is not after `modified` counts anew
   std::atomic<std::uint32_t> sparse;      // 1: a write may have left a hole
   std::atomic<std::uint32_t> privileged;  // 1: set-user-ID or set-group-ID, which a write clears
   std::atomic<Stored> stored;             // where the bytes are; set once, by who writes first
   std::uint32_t place;                    // EntryPlace (table lock)
+  std::int64_t access_told;               // `accessed` that its home knows (table lock)
 };
 static_assert(sizeof(SizeEntry) == 128);
 enum EntryPlace : std::uint32_t {
-  foreign = 1,  // at home on another host, so a cell is the entry's
-  written = 2,  // opened for writing in this session
+  foreign = 1,     // at home on another host, so a cell is the entry's
+  written = 2,     // opened for writing in this session
+  given_back = 4,  // its release is under way
 };
 
 struct alignas(64) ProcessRecord {
@@ -97,7 +101,7 @@ struct Granted {
   std::uint64_t tenure = 0;
   std::uint64_t size = 0;
   bool exact = false;
-  std::int64_t accessed = 0;  // the last access if a read would leave it as it is, else 0
+  std::int64_t accessed = 0;  // kept_access()
   bool privileged = false;
   bool writes = false;   // the open may write
   bool foreign = false;  // the home is on another host
@@ -105,6 +109,22 @@ struct Granted {
   std::span<const std::byte> content = {};  // of a foreign inode that is in a cell of its home
 };
 
+// What a home on this host shows of a file.
+struct ShownFile {
+  std::uint64_t inode;
+  std::uint64_t size;
+  std::int64_t accessed;  // kept_access()
+  Stored stored;
+};
+
+// Opens that a home was not asked for.
+struct Unasked {
+  std::uint32_t opens;
+  std::int64_t accessed;  // 0: nobody has read it
+};
+
+// To be told to the home: opens that are over or, if it was never asked for them (tenure 0), the
+// last access.
 struct Released {
   std::uint32_t opens;
   std::uint64_t inode;
@@ -132,7 +152,7 @@ struct HostTable {
   std::uint32_t entry_free, entry_high;
   std::uint32_t inline_bytes;  // contents of up to so many stay in cells; 0: all go to chunks
   std::uint32_t reserved[4];
-  alignas(64) std::array<std::uint32_t, size_buckets> buckets;
+  alignas(64) std::array<std::atomic<std::uint32_t>, size_buckets> buckets;
   alignas(64) std::array<OpenSlot, open_slots> slots;
   std::array<SizeEntry, size_entries> entries;
   std::array<ProcessRecord, process_records> processes;
@@ -168,6 +188,17 @@ struct HostTable {
   // an entry already was filled for the same request by a server that died before it answered.
   // 0: table full, or no cell is free for the content.
   std::uint32_t opened(ProcessId self, const Granted& granted, OpenSlot* slot = nullptr);
+  // Opens for reading what its home, on this host, shows, and does not tell it. The caller looks
+  // afterwards whether that is still shown, else drops the slot: a home that stops showing a file
+  // looks for such opens after that (count_unasked). The slot has no entry then: ask the home.
+  void open_unasked(ProcessId self, const ShownFile& shown, OpenSlot& slot);
+  // The home, which does not show the inode any more and knows of no opens here: those that there
+  // are count as granted from now on, in this session and tenure. What nobody has open any more is
+  // told with its last access alone.
+  Unasked count_unasked(ProcessId self, std::uint64_t inode, std::uint64_t session,
+                        const HostSize& known);
+  // False: no process of this host has it open.
+  bool may_be_open(std::uint64_t inode) const;
   // Takes one opened() back: nobody uses the slot it was for.
   void undo_open(ProcessId self, std::uint32_t entry);
   // Entry of an inode open on this host in `session`, or a later one, 0 if none.
@@ -192,10 +223,10 @@ struct HostTable {
   void recover(ProcessId self);
   // Leader: takes the release list; the entries are linked by next_release.
   std::uint32_t take_releases() { return release_head.exchange(0); }
-  // Leader: what to give back to the home; no opens if it was opened again meanwhile.
+  // Leader: what to tell the home; inode 0: nothing.
   Released begin_release(ProcessId self, std::uint32_t entry);
-  // Leader: the home has ended this tenure.
-  void end_release(ProcessId self, std::uint32_t entry, std::uint64_t inode, std::uint64_t tenure);
+  // Leader: the home has ended this tenure, or knows the last access.
+  void end_release(ProcessId self, std::uint32_t entry, const Released& told);
   // Up to `most` inodes at home at `home`, from entry `from` on, which becomes that of the next; 0:
   // there are no more.
   std::vector<HeldInode> held(ProcessId self, std::uint32_t home, std::uint32_t& from,
@@ -209,11 +240,26 @@ struct HostTable {
   }
 
  private:
-  void push_release(std::uint32_t entry);  // under the table lock
-  std::uint32_t find_locked(std::uint64_t inode) const;
-  void free_entry(std::uint32_t entry);  // under the table lock
+  class Locked;
   ProcessRecord* known_record(ProcessId process);
+  // Under the table lock:
+  std::uint32_t find_locked(std::uint64_t inode) const;
+  std::uint32_t new_entry(std::uint64_t inode);  // 0: all are in use
+  void push_release(std::uint32_t entry);
+  std::uint32_t closed(std::uint32_t entry);  // returns it if the leader is to look
+  std::uint32_t idle(std::uint32_t entry);
+  void free_entry(std::uint32_t entry);
+  void recount();  // opens; whoever had the lock died
 };
+
+// relatime: the last access if a read leaves it as it is, else 0. All in ns since 1970.
+inline std::int64_t kept_access(std::int64_t accessed, std::int64_t modified,
+                                std::int64_t changed) {
+  constexpr std::int64_t day_ns = 86'400'000'000'000;
+  const bool counts_anew = accessed <= modified || accessed <= changed ||
+                           sys::now_ns(CLOCK_REALTIME_COARSE) - accessed >= day_ns;
+  return counts_anew ? 0 : accessed;
+}
 
 inline constexpr ProcessId embryo = ProcessId{1} << 63;
 

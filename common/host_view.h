@@ -14,6 +14,7 @@
 #include <optional>
 #include <string_view>
 
+#include "common/content_cells.h"
 #include "common/placement.h"
 #include "common/sys.h"
 
@@ -71,8 +72,17 @@ enum OpenHere : std::uint16_t {
 };
 
 struct ViewInode {
+  // A size, and for a small file where its bytes are.
+  static std::uint64_t extent_of(std::uint64_t size, Stored stored) {
+    return stored == in_chunks ? size : small | std::uint64_t{stored} << 32 | size;
+  }
+  std::uint64_t size() const { return is_small() ? extent & UINT32_MAX : extent; }
+  Stored stored() const {
+    return is_small() ? static_cast<Stored>((extent & ~small) >> 32) : in_chunks;
+  }
+
   std::uint64_t inode;  // 0: empty
-  std::uint64_t size;
+  std::uint64_t extent;
   std::int64_t accessed;
   std::int64_t modified;
   std::int64_t changed;
@@ -81,6 +91,10 @@ struct ViewInode {
   std::uint32_t links;
   std::uint32_t uid;
   std::uint32_t gid;
+
+ private:
+  static constexpr std::uint64_t small = std::uint64_t{1} << 63;
+  bool is_small() const { return (extent & small) != 0; }
 };
 static_assert(sizeof(ViewInode) == sizeof(ViewSlot::Words));
 

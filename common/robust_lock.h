@@ -13,29 +13,31 @@ namespace benchfs {
 
 class RobustLock {
  public:
-  void lock(ProcessId self) {
+  // True: from an owner that has died.
+  bool lock(ProcessId self) {
     ProcessId owner = 0;
-    if (word_.compare_exchange_strong(owner, self, std::memory_order_acquire)) return;
-    lock_slowly(self);
+    if (word_.compare_exchange_strong(owner, self, std::memory_order_acquire)) return false;
+    return lock_slowly(self);
   }
   bool try_lock(ProcessId self) {
     ProcessId owner = 0;
     return word_.compare_exchange_strong(owner, self, std::memory_order_acquire);
   }
   // As try_lock, and from an owner that has died.
-  bool try_take(ProcessId self) {
-    if (try_lock(self)) return true;
+  bool try_take(ProcessId self) { return try_lock(self) || take_from_dead(self); }
+  void unlock() { word_.store(0, std::memory_order_release); }
+
+ private:
+  bool take_from_dead(ProcessId self) {
     ProcessId owner = word_.load(std::memory_order_relaxed);
     // Several threads of one process look alike; a thread that dies takes its process along.
     return owner != 0 && owner != self && !is_alive(owner) &&
            word_.compare_exchange_strong(owner, self, std::memory_order_acquire);
   }
-  void unlock() { word_.store(0, std::memory_order_release); }
-
- private:
-  void lock_slowly(ProcessId self) {
+  bool lock_slowly(ProcessId self) {
     for (std::uint32_t tries = 0;; ++tries) {
-      if (tries % 1024 == 1023 ? try_take(self) : try_lock(self)) return;
+      if (try_lock(self)) return false;
+      if (tries % 1024 == 1023 && take_from_dead(self)) return true;
       if (tries < 64) {
         sys::yield();
       } else {

@@ -253,13 +253,16 @@ std::vector<int> DescriptorTable::ours() {
   return numbers;
 }
 
-Result<std::uint32_t> DescriptorTable::take_slot() {
+Result<std::uint32_t> DescriptorTable::take_slot(const ShownFile* unasked) {
   const bool is_known = core_.host.known_record() != nullptr;
   std::uint32_t slot = 0;
   {
     const Guard guard(lock_);
     ProcessRecord* const record = core_.host.record();
-    if (record != nullptr) slot = core_.host.table().take_slot(core_.host.self(), *record);
+    HostTable& table = core_.host.table();
+    if (record != nullptr) slot = table.take_slot(core_.host.self(), *record);
+    if (slot != 0 && unasked != nullptr)
+      table.open_unasked(core_.host.self(), *unasked, table.slots[slot]);
   }
   ring(!is_known);
   if (slot == 0) return Error(ENFILE);
@@ -275,6 +278,11 @@ void DescriptorTable::give_up_slot(std::uint32_t slot) {
         record != nullptr && core_.host.table().drop_slot(core_.host.self(), *record, slot) != 0;
   }
   ring(rings);
+}
+
+HostSize DescriptorTable::host_size(std::uint64_t inode) {
+  const Guard guard(lock_);
+  return core_.host.table().host_size(core_.host.self(), inode, 0);
 }
 
 void DescriptorTable::opened(int fd, std::uint32_t slot) {

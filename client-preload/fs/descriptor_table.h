@@ -36,8 +36,9 @@ class DescriptorTable {
   void duplicated(int fd, int copy);
   std::vector<int> ours();
 
-  // A slot for an open about to be asked for, and its end when the open failed.
-  Result<std::uint32_t> take_slot();
+  // A slot for an open about to be asked for, and its end when the open failed. `unasked`: it gets
+  // its entry at once, if that is possible; see HostTable::open_unasked().
+  Result<std::uint32_t> take_slot(const ShownFile* unasked = nullptr);
   void give_up_slot(std::uint32_t slot);
   // The open succeeded: `fd` is positioned on the slot.
   void opened(int fd, std::uint32_t slot);
@@ -46,6 +47,9 @@ class DescriptorTable {
   OpenFile* use_slot(std::uint32_t slot);
   void add_use(OpenFile& file);
   void end_use(OpenFile& file);
+
+  // What processes of this host know of an open file.
+  HostSize host_size(std::uint64_t inode);
 
   // At the first connection: what this process held before exec, and still has.
   void adopt_inherited();

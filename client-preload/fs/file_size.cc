@@ -21,7 +21,8 @@ Result<std::uint64_t> OpenFile::size_for(std::uint64_t end) {
   if (entry().exact.load(std::memory_order_acquire) != 0) return known_size();
   const std::uint64_t floor = entry().floor.load(std::memory_order_acquire);
   if (floor >= end) return floor;
-  if (const auto shown = view_attributes(core_, inode())) return shown->size;  // nobody writes it
+  const auto shown = shown_inode(core_, inode());
+  if (shown.has_value() && shown->open_here != OpenHere::written_here) return shown->size();
   return ask_size();
 }
 

@@ -86,6 +86,8 @@ class HostFileSystem final : public FileSystem {
   Error refused_new(const Path& path);
   Result<int> flags_read_only(const Path& path, int flags);
   std::optional<Result<std::uint32_t>> open_in_view(const Path& path, int flags);
+  std::optional<Result<std::uint32_t>> open_file_in_view(std::uint64_t inode, int flags);
+  void fill_slot(std::uint32_t slot, std::uint64_t inode, std::uint32_t mode, int flags);
   Result<std::uint32_t> open_slot(const Path& path, int flags, mode_t mode);
   Result<int> new_placeholder(bool close_on_exec);
   Result<std::string> absolute(std::uint64_t directory, std::string_view name);

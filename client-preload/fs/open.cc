@@ -38,26 +38,55 @@ std::uint32_t kept_flags(int flags) {
 
 }  // namespace
 
-// A slot for what can be opened without a request: a directory, of which no server keeps count; or
-// that there is nothing to open. None: a server is to be asked.
+void HostFileSystem::fill_slot(std::uint32_t index, std::uint64_t inode, std::uint32_t mode,
+                               int flags) {
+  OpenSlot& slot = core_.host.table().slots[index];
+  slot.flags.store(kept_flags(flags));
+  slot.type = mode & S_IFMT;
+  slot.inode.store(inode, std::memory_order_release);
+}
+
+// A slot for what can be opened without a request: a directory, of which no server keeps count, or
+// a file for reading; or that there is nothing to open. None: a server is to be asked.
 std::optional<Result<std::uint32_t>> HostFileSystem::open_in_view(const Path& path, int flags) {
   if (makes_inode(flags) || (flags & O_TRUNC) != 0) return {};
   const auto found = view_attributes(core_, path, follows(flags));
   if (!found.has_value()) return {};
   if (!found->ok()) return found->error();
   const wire::Attributes& attributes = **found;
-  if (!S_ISDIR(attributes.mode)) return {};
+  const bool is_file = S_ISREG(attributes.mode) && (flags & O_DIRECTORY) == 0;
+  if (!S_ISDIR(attributes.mode) && !is_file) return {};
   const bool reads = (flags & O_PATH) == 0;
   if (reads && (flags & O_ACCMODE) != O_RDONLY) return {};
   if (reads && core_.host.uid() != 0 && (attributes.mode & S_IRUSR) == 0) return {};
+  if (is_file) return open_file_in_view(attributes.inode, flags);
   const auto index = core_.descriptors.take_slot();
   if (!index.ok()) return index.error();
-  OpenSlot& slot = core_.host.table().slots[*index];
-  slot.flags.store(kept_flags(flags));
-  slot.type = attributes.mode & S_IFMT;
-  slot.entry.store(0);
-  slot.inode.store(attributes.inode, std::memory_order_release);
+  core_.host.table().slots[*index].entry.store(0);
+  fill_slot(*index, attributes.inode, attributes.mode, flags);
   return *index;
+}
+
+std::optional<Result<std::uint32_t>> HostFileSystem::open_file_in_view(std::uint64_t inode,
+                                                                       int flags) {
+  if (core_.host.local(home_rank(inode)) == nullptr) return {};
+  const auto shown = shown_inode(core_, inode);
+  if (!shown.has_value()) return {};
+  const ShownFile file{.inode = inode,
+                       .size = shown->size(),
+                       .accessed = kept_access(shown->accessed, shown->modified, shown->changed),
+                       .stored = shown->stored()};
+  const auto index = core_.descriptors.take_slot(&file);
+  if (!index.ok()) return index.error();
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // see HostTable::may_be_open()
+  const auto still = shown_inode(core_, inode);
+  const bool entered = core_.host.table().slots[*index].entry.load() != 0;
+  if (entered && still.has_value() && still->extent == shown->extent) {
+    fill_slot(*index, inode, shown->mode, flags);
+    return *index;
+  }
+  core_.descriptors.give_up_slot(*index);
+  return {};
 }
 
 // A slot that is filled, here or by the host's server, held by this process.

@@ -10,11 +10,6 @@
 namespace benchfs {
 namespace {
 
-std::optional<ViewInode> look(Core& core, std::uint64_t inode) {
-  return core.host.in_view(home_rank(inode),
-                           [inode](const HostView& view) { return view.inode(inode); });
-}
-
 // As the servers decide for the user who connected.
 bool may_search(const ViewInode& directory, std::uint32_t uid) {
   return S_ISDIR(directory.mode) && (uid == 0 || (directory.mode & S_IXUSR) != 0);
@@ -23,7 +18,7 @@ bool may_search(const ViewInode& directory, std::uint32_t uid) {
 // None while other hosts write it, or when it has holes: its home knows or asks.
 std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
   wire::Attributes attributes{.inode = shown.inode,
-                              .size = shown.size,
+                              .size = shown.size(),
                               .blocks = 0,
                               .mode = shown.mode,
                               .links = shown.links,
@@ -33,16 +28,19 @@ std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
                               .modified = shown.modified,
                               .changed = shown.changed,
                               .born = 0};
-  if (shown.open_here == OpenHere::read_here) {
-    const HostSize here = core.host.table().host_size(core.host.self(), shown.inode, 0);
+  // Who opened it unasked reads it, which counts if it was not read since its last change.
+  const bool may_be_read = S_ISREG(shown.mode) &&
+                           kept_access(shown.accessed, shown.modified, shown.changed) == 0 &&
+                           core.host.table().may_be_open(shown.inode);
+  if (shown.open_here != OpenHere::nothing_here || may_be_read) {
+    const HostSize here = core.descriptors.host_size(shown.inode);
     attributes.accessed = std::max(attributes.accessed, here.accessed);
-  } else if (shown.open_here != OpenHere::nothing_here) {
-    const HostSize here = core.host.table().host_size(core.host.self(), shown.inode, 0);
-    if (!here.exact || here.sparse) return {};
-    attributes.size = here.size;
-    attributes.modified = std::max(attributes.modified, here.modified);
-    attributes.changed = std::max(attributes.changed, here.modified);
-    attributes.accessed = std::max(attributes.accessed, here.accessed);
+    if (shown.open_here == OpenHere::written_here) {
+      if (!here.exact || here.sparse) return {};
+      attributes.size = here.size;
+      attributes.modified = std::max(attributes.modified, here.modified);
+      attributes.changed = std::max(attributes.changed, here.modified);
+    }
   }
   attributes.blocks = wire::blocks_of(attributes.mode, attributes.size);
   return attributes;
@@ -50,8 +48,13 @@ std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
 
 }  // namespace
 
+std::optional<ViewInode> shown_inode(Core& core, std::uint64_t inode) {
+  return core.host.in_view(home_rank(inode),
+                           [inode](const HostView& view) { return view.inode(inode); });
+}
+
 std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode) {
-  const auto here = look(core, inode);
+  const auto here = shown_inode(core, inode);
   if (!here.has_value()) return {};
   return complete(core, *here);
 }
@@ -66,7 +69,7 @@ Begun walk_in_view(Core& core, std::uint64_t inode, std::string_view text) {
     rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
     if (rest.empty() || name == "." || name == ".." || name.size() > wire::name_bytes_max)
       return begun;
-    const auto here = look(core, begun.inode);
+    const auto here = shown_inode(core, begun.inode);
     if (!here.has_value() || !may_search(*here, core.host.uid())) return begun;
     const auto entry = core.host.in_view(home_rank(begun.inode), [&](const HostView& view) {
       return view.entry(begun.inode, name);
@@ -77,7 +80,7 @@ Begun walk_in_view(Core& core, std::uint64_t inode, std::string_view text) {
 }
 
 std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& path, bool follow) {
-  auto here = look(core, path.inode);
+  auto here = shown_inode(core, path.inode);
   std::string_view rest = path.text;
   while (here.has_value()) {
     rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
@@ -98,7 +101,7 @@ std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& 
     if (entry->inode == 0) return Error(ENOENT);
     if (S_ISLNK(entry->type) && (follow || !rest.empty())) return {};
     if (!S_ISDIR(entry->type) && !rest.empty()) return {};
-    here = look(core, entry->inode);
+    here = shown_inode(core, entry->inode);
   }
   return {};
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "client-preload/fs/file_system.h"
+#include "common/host_view.h"
 #include "common/wire.h"
 
 namespace benchfs {
@@ -16,6 +17,9 @@ struct Core;
 // asked, also for what is forbidden.
 std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& path, bool follow);
 std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode);
+
+// What is shown of an inode, as it is.
+std::optional<ViewInode> shown_inode(Core& core, std::uint64_t inode);
 
 // As far into `text`, from directory `inode` on, as the views lead through directories: where a
 // server's walk may begin. The last name stays.

@@ -68,7 +68,7 @@ void HostKeeper::release_all() {
   while (entry != 0 && entry < size_entries) {
     const std::uint32_t index = std::exchange(entry, server_.table.entries[entry].next_release);
     const Released released = server_.table.begin_release(server_.self, index);
-    if (released.opens == 0) continue;
+    if (released.inode == 0) continue;
     const wire::Release message = message_of(released);
     const auto bytes = server_.table.written_content(index);  // what the home cannot look at itself
     std::optional<wire::ReleaseReply> reply;
@@ -76,25 +76,25 @@ void HostKeeper::release_all() {
       reply = release_at_once(server_, server_.topology.host(), message);
     if (!reply) {
       std::string content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      server_.loop.spawn(release(server_, index, message, std::move(content)));
+      server_.loop.spawn(release(server_, index, released, std::move(content)));
       continue;
     }
     any = true;
-    if (reply->opens == 0) ended_.push_back({index, message.inode, message.tenure});
+    if (reply->opens == 0) ended_.push_back({index, released});
   }
   if (!any) return;
   server_.names.show_changes();
   server_.commit();
-  for (const Ended& one : ended_)
-    server_.table.end_release(server_.self, one.entry, one.inode, one.tenure);
+  for (const Ended& one : ended_) server_.table.end_release(server_.self, one.entry, one.told);
   ended_.clear();
 }
 
-Task<int> HostKeeper::release(Server& server, std::uint32_t entry, wire::Release message,
+Task<int> HostKeeper::release(Server& server, std::uint32_t entry, Released told,
                               std::string content) {
-  const auto reply = co_await server.ask(home_rank(message.inode), message, std::move(content));
+  const auto reply =
+      co_await server.ask(home_rank(told.inode), message_of(told), std::move(content));
   if (!reply.ok() || reply->opens == 0)  // a home that is gone knows nothing
-    server.table.end_release(server.self, entry, message.inode, message.tenure);
+    server.table.end_release(server.self, entry, told);
   co_return 0;
 }
 

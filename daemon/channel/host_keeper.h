@@ -29,16 +29,14 @@ class HostKeeper final : public Source {
  private:
   struct Ended {
     std::uint32_t entry;
-    std::uint64_t inode;
-    std::uint64_t tenure;
+    Released told;
   };
 
   bool has_work() const;
   void watch_new_processes();
   void reap(std::uint32_t record, ProcessId process);
   void release_all();
-  static Task<int> release(Server& server, std::uint32_t entry, wire::Release message,
-                           std::string content);
+  static Task<int> release(Server& server, std::uint32_t entry, Released told, std::string content);
 
   Server& server_;
   std::uint32_t events_seen_ = 0;

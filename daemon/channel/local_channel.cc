@@ -343,9 +343,6 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
   }
   std::uint32_t entry = 0;
   if (!is_directory) {
-    // A read counts anew only if the last access is not after the last change.
-    const bool keeps_access =
-        attributes.accessed > std::max(attributes.modified, attributes.changed);
     const auto rest = std::span<const std::byte>(answer.body).subspan(sizeof *reply);
     const bool whole = reply->content_bytes <= std::min(rest.size(), cell_bytes);
     const Granted granted{
@@ -354,7 +351,7 @@ Task<Answer> LocalChannel::finish_open(Client& client, const wire::Open& request
         .tenure = reply->tenure,
         .size = attributes.size,
         .exact = reply->exact != 0,
-        .accessed = keeps_access ? attributes.accessed : 0,
+        .accessed = kept_access(attributes.accessed, attributes.modified, attributes.changed),
         .privileged = (attributes.mode & (S_ISUID | S_ISGID)) != 0,
         .writes = (request.flags & O_ACCMODE) != O_RDONLY,
         .foreign = server_.topology.host_of[home_rank(attributes.inode)] != server_.topology.host(),

@@ -7,6 +7,7 @@
 
 #include "daemon/handlers/common.h"
 #include "daemon/handlers/handlers.h"
+#include "daemon/handlers/open_state.h"
 
 namespace benchfs {
 namespace {
@@ -81,7 +82,7 @@ Task<Answer> handle_set_attributes(Server& server, const Caller& caller,
   const bool times = (request.valid & (wire::valid_accessed | wire::valid_modified |
                                        wire::valid_accessed_now | wire::valid_modified_now)) != 0;
   if (request.valid == wire::valid_written) co_return take_privileges(server, *inode);
-  if (inode->open != nullptr) {  // the writers' sizes and times count up to here
+  if (may_be_open(server, *inode)) {  // the writers' sizes and times count up to here
     const std::uint64_t number = inode->number;
     std::uint32_t news = wire::News::attributes_set;
     if (times) news |= wire::News::times_set;

@@ -215,6 +215,7 @@ Task<Status> refresh(Server& server, std::uint64_t number, std::uint32_t news) {
   co_await open_state_known(server, number);
   const Inode* inode = server.names.find(number);
   if (inode == nullptr) co_return Error(ENOENT);
+  count_unasked(server, *server.names.touch(number));
   std::vector<std::uint32_t> hosts = open_hosts(*inode, news != 0);
   // This host is asked without a message, also if it only reads: for the access time.
   const std::uint32_t self = server.topology.host();
@@ -344,6 +345,7 @@ Task<Status> reshape(Server& server, std::uint64_t number, NewSize wanted) {
   co_await open_state_known(server, number);
   Inode* const inode = server.names.change(number);  // stays while in use; shown again at the end
   if (inode == nullptr) co_return Error(ENOENT);
+  count_unasked(server, *inode);
   if (reshape_alone(server, *inode, wanted)) co_return Done{};
   OpenState& open = begin_use(*inode);
   co_await open.mutex.lock(server.loop);
@@ -385,6 +387,7 @@ void close_if_unused(Server& server, std::uint64_t number) {
 void remove_if_unused(Server& server, const Inode& inode) {
   if (inode.links != 0 || inode.is_directory()) return;
   if (server.pinned.contains(inode.number)) return;  // a change under way decides
+  count_unasked(server, *server.names.touch(inode.number));
   if (inode.open != nullptr) return;
   if (const std::uint64_t bytes = inode.chunked_bytes(); bytes != 0)
     server.loop.spawn(cut_in_background(server, inode.number, bytes));

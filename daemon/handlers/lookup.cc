@@ -3,6 +3,7 @@
 
 #include "daemon/handlers/common.h"
 #include "daemon/handlers/handlers.h"
+#include "daemon/handlers/open_state.h"
 
 namespace benchfs {
 
@@ -22,7 +23,7 @@ Task<Answer> handle_stat(Server& server, const Caller& caller, wire::Stat reques
     const auto whole = co_await attributes_of_whole(server, inode->number);
     co_return whole.ok() ? Answer(*whole) : Answer(whole.error());
   }
-  if (inode->open != nullptr) {
+  if (may_be_open(server, *inode)) {
     const std::uint64_t number = inode->number;
     const Status known = co_await refresh(server, number, 0);
     if (!known.ok()) co_return Answer(known.error());

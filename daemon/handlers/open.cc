@@ -69,11 +69,16 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   const auto costs_exactness = [&] {
     return writes && open->exact_host != OpenState::nobody && open->exact_host != host;
   };
+  const auto in_the_way = [&](bool had_turn) {
+    server.names.touch(number);  // not shown from here on, so that nobody opens it unasked
+    if (!created) count_unasked(server, *inode);
+    return server.surveys.under_way(host) || (!had_turn && open->mutex.locked()) ||
+           costs_exactness() || to_be_moved(*inode, host, writes);
+  };
   // Who has had the mutex goes on: it is handed over locked, so two who looked at it again would
   // wait for each other's turns for ever.
   bool had_turn = false;
-  while (server.surveys.under_way(host) || (!had_turn && open->mutex.locked()) ||
-         costs_exactness() || to_be_moved(*inode, host, writes)) {
+  while (in_the_way(had_turn)) {
     co_await server.surveys.wait(server.loop, host);
     co_await open_state_known(server, number);  // who is exact
     co_await open->mutex.lock(server.loop);     // a truncation must not meet half a grant
@@ -102,7 +107,6 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
     close_if_unused(server, number);
     co_return unheard;
   }
-  server.names.touch(number);
   auto known = std::ranges::find(open->hosts, host, &OpenHost::host);
   if (known == open->hosts.end()) {
     server.names.change_opens(number);
@@ -280,10 +284,19 @@ wire::ReleaseReply end_opens(Server& server, Inode& inode, OpenHost& known,
   return reply;
 }
 
+// A client of this host read a file that it had opened unasked.
+wire::ReleaseReply note_unasked(Server& server, const wire::Release& release) {
+  const Inode* const inode = server.names.find(release.inode);
+  if (inode != nullptr && release.accessed > inode->accessed)
+    server.names.change_access(release.inode)->accessed = release.accessed;
+  return {.session = 0, .opens = 0};
+}
+
 }  // namespace
 
 std::optional<wire::ReleaseReply> release_at_once(Server& server, std::uint32_t host,
                                                   const wire::Release& request) {
+  if (request.tenure == 0) return note_unasked(server, request);
   if (server.surveys.under_way(host)) return std::nullopt;
   Inode* const inode = server.names.touch(request.inode);
   OpenHost* const known = released_opens(inode, host, request);
@@ -294,6 +307,7 @@ std::optional<wire::ReleaseReply> release_at_once(Server& server, std::uint32_t 
 
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request,
                             Tail tail) {
+  if (request.tenure == 0) co_return Answer(note_unasked(server, request));
   co_await server.surveys.wait(server.loop, caller.host);
   const Answer unknown(wire::ReleaseReply{.session = request.session, .opens = 0});
   Inode* inode = server.names.touch(request.inode);

@@ -150,6 +150,36 @@ void leader_restarted(Server& server, std::uint32_t host) {
   server.loop.spawn(survey(server, host));
 }
 
+bool may_be_open(const Server& server, const Inode& inode) {
+  return inode.open != nullptr || server.table.may_be_open(inode.number);
+}
+
+void count_unasked(Server& server, Inode& inode) {
+  if (!server.table.may_be_open(inode.number)) return;
+  const std::uint32_t self = server.topology.host();
+  const bool was_open = inode.open != nullptr;
+  if (was_open && inode.open->has(self)) return;
+  const bool exact =
+      !was_open || (inode.open->exact_host == OpenState::nobody && !inode.open->written());
+  const std::uint64_t session = ++server.next_session;
+  const HostSize known{.session = session,
+                       .size = inode.size,
+                       .modified = 0,
+                       .exact = exact,
+                       .accessed = 0,
+                       .sparse = false,
+                       .stored = inode.is_small() ? inode.stored : in_chunks};
+  const Unasked found = server.table.count_unasked(server.self, inode.number, session, known);
+  if (found.accessed > inode.accessed)
+    server.names.change_access(inode.number)->accessed = found.accessed;
+  if (found.opens == 0) return;
+  server.names.change_opens(inode.number);
+  if (!was_open) inode.open = std::make_unique<OpenState>();
+  inode.open->hosts.push_back(
+      {.host = self, .opens = found.opens, .session = session, .tenure = session});
+  if (exact) inode.open->exact_host = self;
+}
+
 Task<int> open_state_known(Server& server, std::uint64_t number) {
   while (server.surveys.any()) {
     const Inode* const inode = server.names.find(number);

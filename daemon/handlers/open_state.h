@@ -18,6 +18,12 @@ void recover_open_state(Server& server);
 // The leader of a host was started again.
 void leader_restarted(Server& server, std::uint32_t host);
 
+// Clients of this host open files at home here for reading by what the view shows, and tell nobody.
+// Takes what they have open of an inode that is not shown now (touch()), if it is not counted yet.
+void count_unasked(Server& server, Inode& inode);
+// Whether hosts, or clients of this one, may have it open.
+bool may_be_open(const Server& server, const Inode& inode);
+
 // Waits until every host that has the inode open has said so. At once, but after a restart.
 Task<int> open_state_known(Server& server, std::uint64_t number);
 

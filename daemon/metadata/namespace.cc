@@ -33,16 +33,17 @@ Walked ended_in_dots(const Inode& here) {
 
 ViewInode view_inode(const Inode& inode) {
   const wire::Attributes attributes = attributes_of(inode);
-  return {.inode = inode.number,
-          .size = attributes.size,
-          .accessed = attributes.accessed,
-          .modified = attributes.modified,
-          .changed = attributes.changed,
-          .mode = static_cast<std::uint16_t>(attributes.mode),
-          .open_here = 0,
-          .links = attributes.links,
-          .uid = attributes.uid,
-          .gid = attributes.gid};
+  return {
+      .inode = inode.number,
+      .extent = ViewInode::extent_of(attributes.size, inode.is_small() ? inode.stored : in_chunks),
+      .accessed = attributes.accessed,
+      .modified = attributes.modified,
+      .changed = attributes.changed,
+      .mode = static_cast<std::uint16_t>(attributes.mode),
+      .open_here = 0,
+      .links = attributes.links,
+      .uid = attributes.uid,
+      .gid = attributes.gid};
 }
 
 // The next component from `offset` on; an empty name at the end of the path.
@@ -144,12 +145,8 @@ void Namespace::closed(std::uint64_t number, std::uint32_t host) {
 }
 
 void Namespace::note_access(const Inode& inode) {
-  constexpr std::int64_t day_ns = 86'400'000'000'000;
-  const std::int64_t now = sys::now_ns(CLOCK_REALTIME);
-  if (inode.accessed > inode.modified && inode.accessed > inode.changed &&
-      now - inode.accessed < day_ns)
-    return;
-  change_access(inode.number)->accessed = now;
+  if (kept_access(inode.accessed, inode.modified, inode.changed) == 0)
+    change_access(inode.number)->accessed = sys::now_ns(CLOCK_REALTIME);
 }
 
 void Namespace::show_in(HostView& view, std::uint32_t host) {

@@ -21,7 +21,7 @@ ViewInode of_size(std::uint64_t inode, std::uint64_t size) {
   const auto time = static_cast<std::int64_t>(size);
   const auto number = static_cast<std::uint32_t>(size);
   return {.inode = inode,
-          .size = size,
+          .extent = ViewInode::extent_of(size, in_chunks),
           .accessed = time,
           .modified = time,
           .changed = time,
@@ -44,7 +44,7 @@ class HostViews : public testing::Test {
 TEST_F(HostViews, ShowsWhatWasPublishedUntilItIsForgotten) {
   EXPECT_FALSE(view->inode(7).has_value());
   view->publish(of_size(7, 70));
-  EXPECT_EQ(view->inode(7)->size, 70u);
+  EXPECT_EQ(view->inode(7)->size(), 70u);
   EXPECT_FALSE(view->inode(7 + HostView::inode_slots).has_value());
   view->publish(of_size(7 + HostView::inode_slots, 1));  // takes its place
   EXPECT_FALSE(view->inode(7).has_value());
@@ -203,7 +203,7 @@ TEST(HostViewsOfAnother, AreEmptyAfterAResetAndTouchNoOtherPages) {
   EXPECT_FALSE(view.entry(1, "name").has_value());
   EXPECT_EQ(words[0].load() % 2, 0U);
   view.publish(of_size(3, 6));
-  EXPECT_EQ(view.inode(3)->size, 6U);
+  EXPECT_EQ(view.inode(3)->size(), 6U);
 }
 
 // Readers see no mixture of two publications.
@@ -218,7 +218,7 @@ TEST_F(HostViews, ReadersInOtherProcessesSeeWholeSlots) {
       const auto inode = view->inode(5);
       if (!inode.has_value()) continue;
       const auto number = static_cast<std::uint64_t>(inode->modified);
-      if (number < seen || inode->size != number || inode->changed != inode->modified ||
+      if (number < seen || inode->size() != number || inode->changed != inode->modified ||
           inode->links != static_cast<std::uint32_t>(number) || inode->uid != inode->links)
         _exit(1);
       seen = number;

@@ -39,7 +39,7 @@ class HostTables : public testing::Test {
       const std::uint32_t next = table->entries[entry].next_release;
       const Released released = table->begin_release(self, entry);
       opens += released.opens;
-      if (released.opens != 0) table->end_release(self, entry, released.inode, released.tenure);
+      if (released.inode != 0) table->end_release(self, entry, released);
       entry = next;
     }
     return opens;
@@ -171,6 +171,26 @@ TEST_F(HostTables, CellsOfThoseThatDiedAreGivenBackButForOpenFiles) {
   EXPECT_EQ(table->contents.take(make_inode(1, 8), 0), open);
   EXPECT_EQ(table->cell_of(self, make_inode(1, 5)), stored_nowhere) << "another's by now";
   table->undo_open(self, index);
+}
+
+TEST_F(HostTables, OpensAreCountedAnewAfterOneDiedWithTheLock) {
+  ProcessRecord* const record = table->record_of(self, true);
+  const std::uint32_t slot = table->take_slot(self, *record);
+  const ShownFile file{.inode = 7, .size = 3, .accessed = 1, .stored = in_chunks};
+  table->open_unasked(self, file, table->slots[slot]);
+  const std::uint32_t entry = table->slots[slot].entry.load();
+  const pid_t child = fork();
+  if (child == 0) {
+    table->table_lock.lock(process_id(getpid()));
+    table->entries[entry].opens += 1;  // and would have set its slot's entry next
+    _exit(0);
+  }
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  const std::uint32_t second = table->take_slot(self, *record);
+  EXPECT_EQ(table->entries[entry].opens, 1u);
+  table->drop_slot(self, *record, second);
+  table->drop_slot(self, *record, slot);
+  EXPECT_FALSE(table->may_be_open(7));
 }
 
 // Processes open, fork, close and are killed in the middle; nothing may be left, nothing shared.

@@ -175,6 +175,39 @@ TEST_P(FileNames, SetsAttributes) {
   close(fd);
 }
 
+// A file that is shown is opened for reading without a request, and is what it is all the time.
+TEST_P(FileNames, OpensForReadingWhatIsShownWithoutARequest) {
+  put("f", "12345");
+  ASSERT_EQ(get("f"), "12345");  // the first reading sets the access time
+  ASSERT_EQ(size_of("f"), 5);
+  const auto accessed = fs->stat(at("f"), true)->st_atim;
+  const std::uint64_t before = fs->requests_sent();
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(get("f"), "12345");
+  const int first = open("f", O_RDONLY | O_NOFOLLOW);
+  const int second = open("f", O_PATH);
+  EXPECT_EQ(open("f", O_RDONLY | O_DIRECTORY), -ENOTDIR);
+  const std::uint64_t asked = fs->requests_sent() - before;
+  if (GetParam() != View::one_of_three) {
+    EXPECT_LE(asked, 3u) << "for ENOTDIR, and if the last access is reported just then";
+  }
+  EXPECT_EQ(fs->stat(at("f"), true)->st_atim.tv_nsec, accessed.tv_nsec);
+
+  ASSERT_TRUE(fs->truncate(at("f"), 3).ok());
+  EXPECT_EQ(read_at(*fs->find(first), 10, 0), "123");
+  put("f", pattern(10'000, 5));  // grows out of its cell
+  EXPECT_EQ(read_at(*fs->find(first), 20'000, 0), pattern(10'000, 5));
+  put("g", "other");
+  ASSERT_TRUE(fs->rename(at("g"), at("f"), 0).ok());
+  EXPECT_EQ(read_at(*fs->find(first), 20'000, 0), pattern(10'000, 5));
+  EXPECT_EQ(fs->find(first)->stat()->st_nlink, 0u);
+  EXPECT_EQ(fs->find(second)->stat()->st_size, 10'000);
+  close(first);
+  close(second);
+  EXPECT_EQ(get("f"), "other");
+  ASSERT_TRUE(fs->change_mode(at("f"), 0, true).ok());
+  EXPECT_EQ(open("f", O_RDONLY) >= 0, ::geteuid() == 0);
+}
+
 // What this host's servers show is read without a request, and is never old.
 TEST_P(FileNames, ReadsWhatIsShownWithoutARequest) {
   ASSERT_TRUE(fs->make_directory(at("d"), 0755).ok());
@@ -251,8 +284,7 @@ TEST_P(ShownFileNames, OpensDirectoriesAndMissesFilesWithoutARequest) {
 // Wherever the directories above it are at home.
 TEST_P(ShownFileNames, MakesAFileDeepDownWithOneRequest) {
   std::string deep = "d";
-  for (int i = 0; i < 6; ++i, deep += "/d")
-    ASSERT_TRUE(fs->make_directory(at(deep), 0755).ok());
+  for (int i = 0; i < 6; ++i, deep += "/d") ASSERT_TRUE(fs->make_directory(at(deep), 0755).ok());
   deep.resize(deep.size() - 2);
   for (std::size_t end = 1; end <= deep.size(); end += 2)
     ASSERT_TRUE(fs->stat(at(deep.substr(0, end)), true).ok());

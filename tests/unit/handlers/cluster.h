@@ -286,7 +286,7 @@ class Cluster {
       ASSERT_NE(inode, nullptr) << shown.inode;
       EXPECT_FALSE(inode->is_split()) << shown.inode;
       const wire::Attributes known = attributes_of(*inode);
-      EXPECT_EQ(shown.size, known.size);
+      EXPECT_EQ(shown.size(), known.size);
       EXPECT_EQ(shown.mode, known.mode);
       EXPECT_EQ(shown.links, known.links);
       EXPECT_EQ(std::tie(shown.uid, shown.gid), std::tie(known.uid, known.gid));

@@ -125,7 +125,7 @@ TEST_F(LeaseTest, OpeningForReadingLeavesLeasesAndForWritingDoesNot) {
   cluster_.close(*writer, 0, 100);
   look("f");
   ASSERT_TRUE(inode(number).has_value());
-  EXPECT_EQ(inode(number)->size, 100u);
+  EXPECT_EQ(inode(number)->size(), 100u);
 }
 
 TEST_F(LeaseTest, ARemovedDirectoryIsNoLongerShown) {
