@@ -148,9 +148,15 @@ def split(arm):
     made += [fresh() for _ in range(20)]
     for name in made[-20:]:
         os.mkdir(f"{path}/{name}")
-    return lambda: (sorted(os.listdir(path)) == sorted(made) and
-                    os.stat(path).st_nlink == 2 + len(made) and
-                    all(os.path.samefile(f"{path}/{name}/..", path) for name in made))
+
+    def check():
+        listed = sorted(os.listdir(path))
+        expect(listed == sorted(made), f"listed {listed}, made {sorted(made)}")
+        links = os.stat(path).st_nlink
+        expect(links == 2 + len(made), f"{links} links and {len(made)} directories in it")
+        return all(os.path.samefile(f"{path}/{name}/..", path) for name in made)
+
+    return check
 
 
 def swap(a, b):
