@@ -113,11 +113,12 @@ std::uint32_t HostTable::closed(std::uint32_t entry) {
 
 std::uint32_t HostTable::idle(std::uint32_t index) {
   const SizeEntry& entry = entries[index];
-  if (entry.granted != 0 || has_news_of_access(entry)) {
+  const bool is_kept = (entry.place & EntryPlace::kept) != 0;
+  if ((entry.granted != 0 && !is_kept) || has_news_of_access(entry)) {
     push_release(index);
     return index;
   }
-  if (entry.releasing.load() == 0) free_entry(index);
+  if (entry.granted == 0 && entry.releasing.load() == 0) free_entry(index);
   return 0;
 }
 
@@ -285,7 +286,10 @@ std::uint32_t HostTable::opened(ProcessId self, const Granted& granted, OpenSlot
   }
   entry.place &= ~std::uint32_t{EntryPlace::given_back};
   if (granted.privileged) entry.privileged.store(1);
-  if (granted.writes) entry.place |= EntryPlace::written;
+  if (granted.writes) {
+    entry.place |= EntryPlace::written;
+    entry.place &= ~std::uint32_t{EntryPlace::kept};
+  }
   ++entry.opens;
   ++entry.granted;
   if (slot != nullptr) {
@@ -331,7 +335,7 @@ void HostTable::open_unasked(ProcessId self, const ShownFile& shown, OpenSlot& s
                         (there.place & EntryPlace::foreign) != 0))
       return;
   } else {
-    index = new_entry(shown.inode);
+    if (!shown.foreign) index = new_entry(shown.inode);
     if (index == 0) return;
     SizeEntry& made = entries[index];
     made.stored.store(shown.stored);
@@ -381,26 +385,57 @@ void HostTable::undo_open(ProcessId self, std::uint32_t entry) {
   closed(entry);
 }
 
-Released HostTable::begin_release(ProcessId self, std::uint32_t index) {
+Released HostTable::begin_release(ProcessId self, std::uint32_t index, bool keep) {
   const Locked locked(*this, self);
   SizeEntry& entry = entries[index];
   entry.releasing.store(0);
   if (entry.opens != 0) return {};
-  if (entry.granted == 0 && !has_news_of_access(entry)) {
+  const bool has_news = has_news_of_access(entry);
+  if (entry.granted == 0 && !has_news) {
     free_entry(index);
     return {};
   }
+  Released told{.opens = entry.granted,
+                .inode = entry.inode,
+                .tenure = entry.tenure,
+                .reached = {.session = entry.session,
+                            .size = entry.end.load(),
+                            .modified = entry.modified.load(),
+                            .exact = false,
+                            .accessed = entry.accessed.load(),
+                            .sparse = entry.sparse.load() != 0,
+                            .stored = entry.stored.load()},
+                .kept = false};
+  constexpr std::uint32_t all = EntryPlace::foreign | EntryPlace::written | EntryPlace::given_back;
+  if (keep && entry.granted != 0 && (entry.place & all) == EntryPlace::foreign) {
+    told.kept = (entry.place & EntryPlace::kept) == 0;
+    entry.place |= EntryPlace::kept;
+    entry.access_told = std::max(entry.access_told, told.reached.accessed);
+    if (!has_news) told.inode = 0;
+    told.opens = 0;
+    told.tenure = 0;
+    return told;
+  }
+  entry.place &= ~std::uint32_t{EntryPlace::kept};
   if (entry.granted != 0) entry.place |= EntryPlace::given_back;
-  return {.opens = entry.granted,
-          .inode = entry.inode,
-          .tenure = entry.tenure,
-          .reached = {.session = entry.session,
-                      .size = entry.end.load(),
-                      .modified = entry.modified.load(),
-                      .exact = false,
-                      .accessed = entry.accessed.load(),
-                      .sparse = entry.sparse.load() != 0,
-                      .stored = entry.stored.load()}};
+  return told;
+}
+
+void HostTable::give_up(SizeEntry& entry) {
+  if ((entry.place & EntryPlace::kept) == 0) return;
+  entry.place &= ~std::uint32_t{EntryPlace::kept};
+  if (entry.opens == 0) push_release(index_of(entry));
+}
+
+void HostTable::give_up(ProcessId self, std::uint64_t inode) {
+  const Locked locked(*this, self);
+  if (const std::uint32_t index = find_locked(inode); index != 0) give_up(entries[index]);
+}
+
+void HostTable::give_up_all(ProcessId self, std::uint32_t home) {
+  const Locked locked(*this, self);
+  for (std::uint32_t i = 1; i <= entry_high; ++i)
+    if (entries[i].inode != 0 && home_rank(entries[i].inode) == home) give_up(entries[i]);
 }
 
 void HostTable::end_release(ProcessId self, std::uint32_t index, const Released& told) {
@@ -458,7 +493,10 @@ std::vector<HeldInode> HostTable::held(ProcessId self, std::uint32_t home, std::
 void HostTable::recover(ProcessId self) {
   const Locked locked(*this, self);
   release_head.store(0);
-  for (std::uint32_t i = 1; i <= entry_high; ++i) entries[i].releasing.store(0);
+  for (std::uint32_t i = 1; i <= entry_high; ++i) {
+    entries[i].releasing.store(0);
+    entries[i].place &= ~std::uint32_t{EntryPlace::kept};  // the leader that kept it died
+  }
   recount();
 }
 

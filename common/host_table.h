@@ -73,6 +73,7 @@ enum EntryPlace : std::uint32_t {
   foreign = 1,     // at home on another host, so a cell is the entry's
   written = 2,     // opened for writing in this session
   given_back = 4,  // its release is under way
+  kept = 8,        // foreign, only read, and not released while its home leases it to this host
 };
 
 struct alignas(64) ProcessRecord {
@@ -109,12 +110,13 @@ struct Granted {
   std::span<const std::byte> content = {};  // of a foreign inode that is in a cell of its home
 };
 
-// What a home on this host shows of a file.
+// What a home shows of a file.
 struct ShownFile {
   std::uint64_t inode;
   std::uint64_t size;
   std::int64_t accessed;  // kept_access()
   Stored stored;
+  bool foreign;  // the home is on another host
 };
 
 // Opens that a home was not asked for.
@@ -123,13 +125,14 @@ struct Unasked {
   std::int64_t accessed;  // 0: nobody has read it
 };
 
-// To be told to the home: opens that are over or, if it was never asked for them (tenure 0), the
-// last access.
+// To be told to the home: opens that are over or, if it was never asked for them or they go on
+// (tenure 0), the last access.
 struct Released {
   std::uint32_t opens;
-  std::uint64_t inode;
+  std::uint64_t inode;  // 0: nothing is to be told
   std::uint64_t tenure;
   HostSize reached;
+  bool kept;  // from now on
 };
 
 // An entry at one moment.
@@ -188,9 +191,10 @@ struct HostTable {
   // an entry already was filled for the same request by a server that died before it answered.
   // 0: table full, or no cell is free for the content.
   std::uint32_t opened(ProcessId self, const Granted& granted, OpenSlot* slot = nullptr);
-  // Opens for reading what its home, on this host, shows, and does not tell it. The caller looks
-  // afterwards whether that is still shown, else drops the slot: a home that stops showing a file
-  // looks for such opens after that (count_unasked). The slot has no entry then: ask the home.
+  // Opens for reading what its home shows, and does not tell it. If the home is on this host, the
+  // caller looks afterwards whether that is still shown, else drops the slot: a home that stops
+  // showing a file looks for such opens after that (count_unasked). If it is on another, it must
+  // have granted opens that are not given back. The slot has no entry then: ask the home.
   void open_unasked(ProcessId self, const ShownFile& shown, OpenSlot& slot);
   // The home, which does not show the inode any more and knows of no opens here: those that there
   // are count as granted from now on, in this session and tenure. What nobody has open any more is
@@ -223,8 +227,12 @@ struct HostTable {
   void recover(ProcessId self);
   // Leader: takes the release list; the entries are linked by next_release.
   std::uint32_t take_releases() { return release_head.exchange(0); }
-  // Leader: what to tell the home; inode 0: nothing.
-  Released begin_release(ProcessId self, std::uint32_t entry);
+  // Leader: what to tell the home. `keep`: if the home is on another host and nobody wrote, nothing
+  // is given back until give_up().
+  Released begin_release(ProcessId self, std::uint32_t entry, bool keep = false);
+  // Leader: puts what is kept of an inode, or of all at home at a rank, on the release list.
+  void give_up(ProcessId self, std::uint64_t inode);
+  void give_up_all(ProcessId self, std::uint32_t home);
   // Leader: the home has ended this tenure, or knows the last access.
   void end_release(ProcessId self, std::uint32_t entry, const Released& told);
   // Up to `most` inodes at home at `home`, from entry `from` on, which becomes that of the next; 0:
@@ -248,6 +256,7 @@ struct HostTable {
   void push_release(std::uint32_t entry);
   std::uint32_t closed(std::uint32_t entry);  // returns it if the leader is to look
   std::uint32_t idle(std::uint32_t entry);
+  void give_up(SizeEntry& entry);
   void free_entry(std::uint32_t entry);
   void recount();  // opens; whoever had the lock died
 };

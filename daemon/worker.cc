@@ -264,9 +264,9 @@ Status Worker::serve() {
   };
   TRY_OK(recover());
   if (server_->topology.is_leader()) {
+    server_->held = std::make_unique<LeaseHolder>(leased_.at<LeasedView>(), start_.size);
     keeper_ = std::make_unique<HostKeeper>(*server_, start_.incarnation != 0);
     loop_->add(*keeper_);
-    server_->held = std::make_unique<LeaseHolder>(leased_.at<LeasedView>(), start_.size);
   }
   TRY(LocalChannel::Parts parts, channel_parts());
   parts.host = host;

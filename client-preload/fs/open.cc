@@ -69,13 +69,13 @@ std::optional<Result<std::uint32_t>> HostFileSystem::open_in_view(const Path& pa
 
 std::optional<Result<std::uint32_t>> HostFileSystem::open_file_in_view(std::uint64_t inode,
                                                                        int flags) {
-  if (core_.host.local(home_rank(inode)) == nullptr) return {};
   const auto shown = shown_inode(core_, inode);
   if (!shown.has_value()) return {};
   const ShownFile file{.inode = inode,
                        .size = shown->size(),
                        .accessed = kept_access(shown->accessed, shown->modified, shown->changed),
-                       .stored = shown->stored()};
+                       .stored = shown->stored(),
+                       .foreign = core_.host.local(home_rank(inode)) == nullptr};
   const auto index = core_.descriptors.take_slot(&file);
   if (!index.ok()) return index.error();
   std::atomic_thread_fence(std::memory_order_seq_cst);  // see HostTable::may_be_open()

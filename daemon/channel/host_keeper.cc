@@ -28,6 +28,14 @@ wire::Release message_of(const Released& released) {
 }  // namespace
 
 HostKeeper::HostKeeper(Server& server, bool followed) : server_(server) {
+  if (server_.held != nullptr) {
+    server_.held->on_dropped = [this](std::uint64_t inode) {
+      server_.table.give_up(server_.self, inode);
+    };
+    server_.held->on_all_dropped = [this](std::uint32_t home) {
+      server_.table.give_up_all(server_.self, home);
+    };
+  }
   if (!followed) return;
   events_seen_ = server_.table.process_events.load();
   watch_new_processes();  // drops the records of those that died meanwhile
@@ -60,6 +68,21 @@ bool HostKeeper::poll() {
   return true;
 }
 
+Released HostKeeper::begin_release(std::uint32_t entry) {
+  const std::uint64_t inode = server_.table.entries[entry].inode;
+  const bool keep = server_.held != nullptr && server_.held->shows(inode);
+  const Released told = server_.table.begin_release(server_.self, entry, keep);
+  if (keep && told.inode != 0 && told.tenure == 0)
+    server_.held->note_access(inode, told.reached.accessed);
+  if (!told.kept) return told;
+  kept_.push_back(inode);
+  if (kept_.size() > kept_max) {
+    server_.table.give_up(server_.self, kept_.front());
+    kept_.pop_front();
+  }
+  return told;
+}
+
 // What lies at home here is released at once, with one commit.
 void HostKeeper::release_all() {
   const bool waits_for_device = server_.journal != nullptr && server_.journal->syncs();
@@ -67,7 +90,7 @@ void HostKeeper::release_all() {
   std::uint32_t entry = server_.table.take_releases();
   while (entry != 0 && entry < size_entries) {
     const std::uint32_t index = std::exchange(entry, server_.table.entries[entry].next_release);
-    const Released released = server_.table.begin_release(server_.self, index);
+    const Released released = begin_release(index);
     if (released.inode == 0) continue;
     const wire::Release message = message_of(released);
     const auto bytes = server_.table.written_content(index);  // what the home cannot look at itself

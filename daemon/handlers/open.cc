@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "common/placement.h"
 #include "daemon/handlers/common.h"
@@ -78,8 +79,15 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   // Who has had the mutex goes on: it is handed over locked, so two who looked at it again would
   // wait for each other's turns for ever.
   bool had_turn = false;
+  bool recalled = false;
   while (in_the_way(had_turn)) {
     co_await server.surveys.wait(server.loop, host);
+    // Hosts that keep it though nobody there has it open any more give it up with their lease.
+    if (writes && !std::exchange(recalled, true)) {
+      server.names.change(number);
+      co_await server.names.leases().settled(server.loop, wire::lease_key(number));
+      continue;
+    }
     co_await open_state_known(server, number);  // who is exact
     co_await open->mutex.lock(server.loop);     // a truncation must not meet half a grant
     Status moved = Done{};
@@ -284,11 +292,11 @@ wire::ReleaseReply end_opens(Server& server, Inode& inode, OpenHost& known,
   return reply;
 }
 
-// A client of this host read a file that it had opened unasked.
-wire::ReleaseReply note_unasked(Server& server, const wire::Release& release) {
+// A client of the host read a file that it had opened unasked.
+wire::ReleaseReply note_unasked(Server& server, std::uint32_t host, const wire::Release& release) {
   const Inode* const inode = server.names.find(release.inode);
   if (inode != nullptr && release.accessed > inode->accessed)
-    server.names.change_access(release.inode)->accessed = release.accessed;
+    server.names.change_access_of(release.inode, host)->accessed = release.accessed;
   return {.session = 0, .opens = 0};
 }
 
@@ -296,7 +304,7 @@ wire::ReleaseReply note_unasked(Server& server, const wire::Release& release) {
 
 std::optional<wire::ReleaseReply> release_at_once(Server& server, std::uint32_t host,
                                                   const wire::Release& request) {
-  if (request.tenure == 0) return note_unasked(server, request);
+  if (request.tenure == 0) return note_unasked(server, host, request);
   if (server.surveys.under_way(host)) return std::nullopt;
   Inode* const inode = server.names.touch(request.inode);
   OpenHost* const known = released_opens(inode, host, request);
@@ -307,7 +315,7 @@ std::optional<wire::ReleaseReply> release_at_once(Server& server, std::uint32_t 
 
 Task<Answer> handle_release(Server& server, const Caller& caller, wire::Release request,
                             Tail tail) {
-  if (request.tenure == 0) co_return Answer(note_unasked(server, request));
+  if (request.tenure == 0) co_return Answer(note_unasked(server, caller.host, request));
   co_await server.surveys.wait(server.loop, caller.host);
   const Answer unknown(wire::ReleaseReply{.session = request.session, .opens = 0});
   Inode* inode = server.names.touch(request.inode);

@@ -46,6 +46,11 @@ bool Leases::changing(const wire::LeaseKey& key, bool cools) {
   return true;
 }
 
+bool Leases::held_by_none_but(const wire::LeaseKey& key, std::uint32_t host) const {
+  const auto found = held_.find(key);
+  return found == held_.end() || (found->second.size() == 1 && found->second.front() == host);
+}
+
 void Leases::recall(const wire::LeaseKey& key, bool cools) {
   const auto found = held_.find(key);
   const Holders holders = std::move(found->second);

@@ -64,6 +64,8 @@ class Leases {
   bool idle() const { return held_.empty() && recalling_.empty() && !any_cooling_; }
   // This is changed or locked. True: it must not be shown yet. `cools`: see Cooling.
   bool changing(const wire::LeaseKey& key, bool cools = true);
+  // No other host has a lease on it.
+  bool held_by_none_but(const wire::LeaseKey& key, std::uint32_t host) const;
   // This is read, to be told to somebody.
   void reading(const wire::LeaseKey& key) const {
     if (!recalling_.empty()) look(key);

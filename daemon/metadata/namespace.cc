@@ -128,6 +128,11 @@ Inode* Namespace::change_access(std::uint64_t number) {
   return change_opens(number);
 }
 
+Inode* Namespace::change_access_of(std::uint64_t number, std::uint32_t host) {
+  const bool only_there = leases_.held_by_none_but(wire::lease_key(number), host);
+  return only_there ? change_opens(number) : change_access(number);
+}
+
 Inode* Namespace::change_opens(std::uint64_t number) {
   Inode* const inode = touch(number);
   if (inode != nullptr && journal_ != nullptr) changed_.push_back(number);

@@ -94,6 +94,8 @@ class Namespace {
   Inode& change(const Inode& inode) { return *change(inode.number); }
   // The same for its access time alone, which reads change once: it is leased again at once.
   Inode* change_access(std::uint64_t number);
+  // The same if a client of that host, which knows the new time, has read it.
+  Inode* change_access_of(std::uint64_t number, std::uint32_t host);
   // The same for which hosts have it open, and nothing else: leases on it stay.
   Inode* change_opens(std::uint64_t number);
   // A host that is being taken off its list.

@@ -39,6 +39,19 @@ void LeaseHolder::drop_all(std::uint32_t home) {
     }
   }
   homes_[home].shown = false;
+  if (on_all_dropped) on_all_dropped(home);
+}
+
+bool LeaseHolder::shows(std::uint64_t inode) const {
+  const auto shown = view_.view.inode(inode);
+  return shown.has_value() && shown->links != 0;
+}
+
+void LeaseHolder::note_access(std::uint64_t inode, std::int64_t accessed) {
+  auto shown = view_.view.inode(inode);
+  if (!shown.has_value() || shown->accessed >= accessed) return;
+  shown->accessed = accessed;
+  view_.view.publish(*shown);
 }
 
 // False: it speaks of a time before it forgot what we hold.
@@ -111,6 +124,7 @@ void LeaseHolder::recall(std::uint32_t number, const wire::RecallLeases& recall,
   for (const wire::LeaseKey& key : keys) {
     if (key.name == 0) {
       view_.view.forget(key.inode);
+      if (on_dropped) on_dropped(key.inode);
     } else {
       view_.view.forget_entry(key.inode, key.name);
     }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -28,6 +29,13 @@ class LeaseHolder {
   // After it no client finds what the recall names.
   void recall(std::uint32_t home, const wire::RecallLeases& recall,
               std::span<const wire::LeaseKey> keys);
+  // Whether it shows an inode that has a name. What becomes of one, or of all of a home, that is to
+  // be shown no more is told by on_dropped and on_all_dropped.
+  bool shows(std::uint64_t inode) const;
+  std::function<void(std::uint64_t inode)> on_dropped;
+  std::function<void(std::uint32_t home)> on_all_dropped;
+  // A client of this host read the file then, which its home does not take the lease back for.
+  void note_access(std::uint64_t inode, std::int64_t accessed);
   // It did not answer: nothing of it is used until it has answered again.
   void lost(std::uint32_t home) { view_.good_until[home].store(0); }
 

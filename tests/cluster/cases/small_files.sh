@@ -18,6 +18,16 @@ if wait_ready "${rank_pid[0]}"; then
     is "seen on host $looker" "$(tail -n 5 "$work/looked")" "1600 rounds, 0 wrong"
   done
   rm "$work/to_looker" "$work/to_changer"
+  # Readers and writers on both hosts, beside files at home on either.
+  for who in 1 2; do
+    replaced() { host_script "$1" 'exec "$1" "/benchfs/$2" "$3" 5' "$build/tests/replaced_files" "replaced$who" "$1"; }
+    host_script "$who" 'mkdir "/benchfs/$1"' "replaced$who"
+    replaced 1 >"$work/replaced" 2>&1 &
+    replacing=$!
+    is "files of host $who replaced under readers, on host 2" "$(replaced 2 2>&1 | grep -v "files read")" ""
+    wait "$replacing"
+    is "files of host $who replaced under readers, on host 1" "$?: $(grep -v "files read" "$work/replaced")" "0: "
+  done
 else
   not_ok "2 hosts: ready" "$(host_logs)"
 fi

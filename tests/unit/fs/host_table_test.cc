@@ -176,7 +176,7 @@ TEST_F(HostTables, CellsOfThoseThatDiedAreGivenBackButForOpenFiles) {
 TEST_F(HostTables, OpensAreCountedAnewAfterOneDiedWithTheLock) {
   ProcessRecord* const record = table->record_of(self, true);
   const std::uint32_t slot = table->take_slot(self, *record);
-  const ShownFile file{.inode = 7, .size = 3, .accessed = 1, .stored = in_chunks};
+  const ShownFile file{.inode = 7, .size = 3, .accessed = 1, .stored = in_chunks, .foreign = false};
   table->open_unasked(self, file, table->slots[slot]);
   const std::uint32_t entry = table->slots[slot].entry.load();
   const pid_t child = fork();

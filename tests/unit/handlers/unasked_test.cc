@@ -33,7 +33,8 @@ class UnaskedOpens : public testing::Test {
                          {.inode = inode,
                           .size = shown->size(),
                           .accessed = kept_access(shown->accessed, shown->modified, shown->changed),
-                          .stored = shown->stored()},
+                          .stored = shown->stored(),
+                          .foreign = false},
                          table().slots[slot]);
     if (table().slots[slot].entry.load() != 0) return slot;
     table().drop_slot(self(), *record_, slot);
@@ -188,14 +189,99 @@ TEST_F(UnaskedOpens, BeginWhileTheLastReleaseIsUnderWay) {
   EXPECT_EQ(inode(number), nullptr);
 }
 
+// Files of rank 0 that clients of host 1 read, which keeps them while it has leases on them.
+class KeptOpens : public testing::Test {
+ protected:
+  KeptOpens() {
+    const auto opened = cluster_.open("f", O_CREAT | O_RDWR);
+    cluster_.close(*opened, 0, 100);
+    number_ = opened->attributes.inode;
+    read();  // the first reading is told
+    EXPECT_EQ(inode()->accessed, accessed_);
+  }
+  const Inode* inode() { return cluster_.node(0).server->names.find(number_); }
+  std::size_t hosts() { return inode()->open == nullptr ? 0 : inode()->open->hosts.size(); }
+  bool leased() {
+    const auto& view = cluster_.node(1).leased.at<LeasedView>();
+    return view.read(0, [&](const HostView& v) { return v.inode(number_); }).has_value();
+  }
+  // By a client of host 1, as often as a lease takes.
+  void read() {
+    for (int i = 0; i < 2; ++i) {
+      const auto opened = cluster_.open("f", O_RDONLY, 1);
+      SizeEntry& entry = cluster_.entry(*opened, 1);
+      if (entry.accessed.load() == 0) {
+        accessed_ = sys::now_ns(CLOCK_REALTIME);
+        raise_to(entry.accessed, accessed_);
+      }
+      cluster_.close(*opened, 1);
+    }
+  }
+
+  Cluster cluster_{{0, 1}};
+  std::uint64_t number_;
+  std::int64_t accessed_ = 0;
+};
+
+TEST_F(KeptOpens, AreJoinedWithoutARequest) {
+  EXPECT_EQ(hosts(), 1u);
+  EXPECT_TRUE(leased());
+  HostTable& table = cluster_.node(1).server->table;
+  const ProcessId self = cluster_.node(1).server->self;
+  ProcessRecord* const record = table.record_of(self, true);
+  const std::uint32_t slot = table.take_slot(self, *record);
+  const ShownFile file{.inode = number_, .size = 0, .accessed = 0, .stored = 0, .foreign = true};
+  table.open_unasked(self, file, table.slots[slot]);
+  ASSERT_NE(table.slots[slot].entry.load(), 0u);
+  ASSERT_EQ(cluster_.unlink("f"), 0);
+  cluster_.settle();
+  EXPECT_NE(inode(), nullptr);
+  table.drop_slot(self, *record, slot);
+  EXPECT_TRUE(cluster_.until([&] { return inode() == nullptr; }));
+  const std::uint32_t other = table.take_slot(self, *record);
+  table.open_unasked(self, file, table.slots[other]);
+  EXPECT_EQ(table.slots[other].entry.load(), 0u) << "nothing is granted any more";
+  table.drop_record(self, *record);
+}
+
+TEST_F(KeptOpens, GoWithTheFile) {
+  ASSERT_EQ(cluster_.unlink("f"), 0);
+  EXPECT_TRUE(cluster_.until([&] { return inode() == nullptr; }));
+}
+
+TEST_F(KeptOpens, GoBeforeAnotherHostWrites) {
+  const auto writer = cluster_.open("f", O_RDWR, 0);
+  EXPECT_TRUE(cluster_.until([&] { return hosts() == 1; }));
+  EXPECT_EQ(writer->exact, 1u);
+  cluster_.close(*writer, 0, 0);
+}
+
+TEST_F(KeptOpens, GoWhenTheirHomeBeginsAnew) {
+  cluster_.restart(0);
+  recover_open_state(*cluster_.node(0).server);
+  ASSERT_TRUE(cluster_.until([&] { return !cluster_.node(0).server->surveys.any(); }));
+  EXPECT_EQ(hosts(), 1u);
+  ASSERT_TRUE(cluster_.stat("", true, 1).ok());  // tells host 1 of the new epoch
+  EXPECT_TRUE(cluster_.until([&] { return hosts() == 0; }));
+}
+
+TEST_F(KeptOpens, AreReleasedByALeaderThatFollows) {
+  cluster_.restart(1);
+  EXPECT_TRUE(cluster_.until([&] { return hosts() == 0; })) << "its view is empty";
+}
+
 TEST_F(UnaskedOpens, AreRefusedWhereTheViewIsOld) {
   const std::uint64_t number = make("f");
   const std::uint32_t slot = open(number);
   const ViewInode shown = *view().inode(number);
   const std::uint32_t other = table().take_slot(self(), *record_);
-  table().open_unasked(
-      self(), {.inode = number, .size = shown.size() + 1, .accessed = 0, .stored = shown.stored()},
-      table().slots[other]);
+  table().open_unasked(self(),
+                       {.inode = number,
+                        .size = shown.size() + 1,
+                        .accessed = 0,
+                        .stored = shown.stored(),
+                        .foreign = false},
+                       table().slots[other]);
   EXPECT_EQ(table().slots[other].entry.load(), 0u);
   table().drop_slot(self(), *record_, other);
   close(slot);
