@@ -16,6 +16,20 @@ std::uint32_t bucket_of(std::uint64_t inode) {
   return static_cast<std::uint32_t>((inode * 0x9e3779b97f4a7c15ull) >> 48) % size_buckets;
 }
 
+// Of an entry whose size is known anew; what is cached of the time before is void.
+void begin_session(SizeEntry& entry, Stored stored, std::uint64_t size, std::int64_t accessed,
+                   bool exact) {
+  entry.stored.store(stored);
+  entry.generation.fetch_add(1);
+  entry.floor.store(size);
+  entry.end.store(size);
+  entry.modified.store(0);
+  entry.accessed.store(accessed);
+  entry.sparse.store(0);
+  entry.privileged.store(0);
+  entry.exact.store(exact ? 1 : 0);
+}
+
 bool has_news_of_access(const SizeEntry& entry) {
   return entry.accessed.load() > entry.access_told;
 }
@@ -267,16 +281,8 @@ std::uint32_t HostTable::opened(ProcessId self, const Granted& granted, OpenSlot
     entry.session = granted.session;
     if ((entry.place & EntryPlace::foreign) != 0) contents.give(entry.stored.load());
     entry.place = granted.foreign ? std::uint32_t{EntryPlace::foreign} : 0;
-    entry.stored.store(stored);
-    entry.generation.fetch_add(1);
     entry.frozen.store(0);  // no home opens in a new session before it has thawed the old
-    entry.floor.store(granted.size);
-    entry.end.store(granted.size);
-    entry.modified.store(0);
-    entry.accessed.store(granted.accessed);
-    entry.sparse.store(0);
-    entry.privileged.store(0);
-    entry.exact.store(granted.exact ? 1 : 0);
+    begin_session(entry, stored, granted.size, granted.accessed, granted.exact);
   } else if (!granted.exact) {
     entry.exact.store(0);
   }
@@ -337,24 +343,14 @@ void HostTable::open_unasked(ProcessId self, const ShownFile& shown, OpenSlot& s
   } else {
     if (!shown.foreign) index = new_entry(shown.inode);
     if (index == 0) return;
-    SizeEntry& made = entries[index];
-    made.stored.store(shown.stored);
-    made.generation.fetch_add(1);
-    made.floor.store(shown.size);
-    made.end.store(shown.size);
-    made.modified.store(0);
-    made.accessed.store(shown.accessed);
-    made.sparse.store(0);
-    made.privileged.store(0);
-    made.exact.store(0);
-    made.access_told = shown.accessed;
+    begin_session(entries[index], shown.stored, shown.size, shown.accessed, false);
+    entries[index].access_told = shown.accessed;
   }
   slot.entry.store(index);
   ++entries[index].opens;
 }
 
 bool HostTable::may_be_open(std::uint64_t inode) const {
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // after what was shown was taken back
   return buckets[bucket_of(inode)].load(std::memory_order_acquire) != 0;
 }
 

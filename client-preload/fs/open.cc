@@ -78,7 +78,7 @@ std::optional<Result<std::uint32_t>> HostFileSystem::open_file_in_view(std::uint
                        .foreign = core_.host.local(home_rank(inode)) == nullptr};
   const auto index = core_.descriptors.take_slot(&file);
   if (!index.ok()) return index.error();
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // see HostTable::may_be_open()
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // see count_unasked() of the servers
   const auto still = shown_inode(core_, inode);
   const bool entered = core_.host.table().slots[*index].entry.load() != 0;
   if (entered && still.has_value() && still->extent == shown->extent) {

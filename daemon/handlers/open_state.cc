@@ -4,6 +4,7 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -155,6 +156,8 @@ bool may_be_open(const Server& server, const Inode& inode) {
 }
 
 void count_unasked(Server& server, Inode& inode) {
+  // The view first, then the table; who opens looks in the other order.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!server.table.may_be_open(inode.number)) return;
   const std::uint32_t self = server.topology.host();
   const bool was_open = inode.open != nullptr;
