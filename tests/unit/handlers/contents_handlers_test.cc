@@ -137,6 +137,23 @@ TEST_F(Contents, GoToChunksWhenAReaderIsThereBeforeTheWriter) {
   cluster_.close(*writer, 0);
 }
 
+TEST_F(Contents, StayWhenTheReaderWasThereBeforeTheWriter) {
+  const auto made = cluster_.open("f", O_CREAT | O_WRONLY, 0);
+  write(*made, 0, 0, "some text");
+  cluster_.close(*made, 0);
+  cells_expected_[0] = 1;
+  for (int i = 0; i < 2; ++i) {  // a lease takes two
+    const auto reader = cluster_.open("f", O_RDONLY, 1);
+    EXPECT_EQ(read(*reader, 1), "some text");
+    cluster_.close(*reader, 1);
+  }
+  EXPECT_EQ(cells_used(1), 1u) << "host 1 keeps it";
+  const auto writer = cluster_.open("f", O_WRONLY, 0);
+  EXPECT_TRUE(in_cell(writer->stored));
+  EXPECT_EQ(cluster_.chunk_files(), 0u);
+  cluster_.close(*writer, 0);
+}
+
 TEST_F(Contents, AreCutAndGrowWhereTheyAre) {
   for (const std::uint32_t host : {0u, 1u}) {
     const auto a = cluster_.open("f", O_CREAT | O_RDWR, host);
