@@ -59,7 +59,7 @@ bool valid(const struct timespec& time) {
   return time.tv_nsec == UTIME_NOW || time.tv_nsec == UTIME_OMIT ||
          (time.tv_nsec >= 0 && time.tv_nsec < 1'000'000'000);
 }
-// Then there is nothing to do, and the kernel does not even look at the name.
+// Then there is nothing to do, and the kernel does not even look at the file.
 bool omitted(const struct timespec* times) {
   return times != nullptr && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
 }
@@ -78,12 +78,12 @@ int set_times_at(int dirfd, const char* name, const struct timespec* times, int 
 }
 
 Status set_times_of(File& file, const struct timespec* times) {
+  if (omitted(times)) return Done{};
   if ((file.flags() & O_PATH) != 0) return Error(EBADF);
   if (times == nullptr) {
     constexpr struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
     return file.set_times(now);
   }
-  if (omitted(times)) return Done{};
   if (!valid(times[0]) || !valid(times[1])) return Error(EINVAL);
   return file.set_times(times);
 }

@@ -22,7 +22,10 @@ dirent to_dirent(const DirectoryEntry& entry) {
 Result<dirent*> Directory::next() {
   if (used_ == page_.size()) {
     auto page = file_->list(cookie_);
-    if (!page.ok()) return page.error();
+    if (!page.ok()) {
+      if (page.error() == Error(ENOENT)) return nullptr;  // it was removed: as in glibc
+      return page.error();
+    }
     page_ = *std::move(page);
     used_ = 0;
     if (page_.empty()) return nullptr;

@@ -80,7 +80,7 @@ Task<Answer> handle_check_inodes(Server& server, const Caller&, wire::CheckInode
   Answer answer(head);
   for (std::uint64_t counter = first; counter < last; ++counter) {
     const Inode* const inode = server.names.find(make_inode(server.topology.rank, counter));
-    if (inode == nullptr) continue;
+    if (inode == nullptr || inode->is_removed()) continue;
     const wire::Attributes attributes = attributes_of(*inode);
     const std::string_view name =
         inode->is_directory() ? inode->directory->name : std::string_view();

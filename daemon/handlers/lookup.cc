@@ -9,14 +9,7 @@ namespace benchfs {
 
 Task<Answer> handle_stat(Server& server, const Caller& caller, wire::Stat request, Tail tail) {
   Arrival arrival = co_await arrive(server, caller, request.where, tail, false);
-  if (auto* answer = std::get_if<Answer>(&arrival)) {
-    const auto path = wire::text(tail, 0, request.where.path_bytes);
-    const bool itself = answer->error == ENOENT && path.ok() && (path->empty() || *path == ".");
-    const auto* const removed =
-        itself ? server.names.removed_directories().find(request.where.inode) : nullptr;
-    if (removed != nullptr) co_return Answer(removed->attributes);
-    co_return std::move(*answer);
-  }
+  if (auto* answer = std::get_if<Answer>(&arrival)) co_return std::move(*answer);
   const Inode* inode = std::get<Walked>(arrival).inode;
   if (inode == nullptr) co_return Answer(Error(ENOENT));
   if (inode->is_directory() && inode->directory->parts() != 0) {
@@ -72,7 +65,7 @@ Task<Answer> handle_list(Server& server, const Caller& caller, wire::List reques
   const Status decided = co_await wait_for_decision(server, request.inode, {});
   if (!decided.ok()) co_return Answer(decided.error());
   const Inode* const inode = server.names.find(request.inode);
-  if (inode == nullptr) co_return Answer(Error(ENOENT));
+  if (inode == nullptr || inode->is_removed()) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
   if (caller.passed != nullptr) caller.passed->push_back({.inode = inode->number, .name = {}});
   if (!inode->directory->is_part()) server.names.note_access(*inode);
@@ -119,7 +112,7 @@ Task<Answer> handle_name_of(Server& server, const Caller&, wire::NameOf request,
   const Status decided = co_await wait_for_decision(server, request.inode, {});
   if (!decided.ok()) co_return Answer(decided.error());
   const Inode* const inode = server.names.find(request.inode);
-  if (inode == nullptr) co_return Answer(Error(ENOENT));
+  if (inode == nullptr || inode->is_removed()) co_return Answer(Error(ENOENT));
   if (!inode->is_directory()) co_return Answer(Error(ENOTDIR));
   const wire::NameOfReply head{.parent = inode->directory->parent,
                                .whole = inode->directory->whole(inode->number)};

@@ -114,6 +114,8 @@ struct Inode {
 
   std::uint32_t type() const { return mode & S_IFMT; }
   bool is_directory() const { return directory != nullptr; }
+  // It has gone from the namespace, and lives on for who has it open; see removed_directories.h.
+  bool is_removed() const { return directory != nullptr && links == 0; }
   bool is_symlink() const { return target != nullptr; }
   // Its entries are not, or not all, here. Then neither it nor its entries are shown or leased: who
   // reads that a name is missing must have read that all names are in one place.

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "daemon/metadata/inode.h"
@@ -37,9 +38,16 @@ class InodeTable {
     recent_of(number) = {number, inode.get()};
     return *inode;
   }
-  void erase(std::uint64_t number) {
+  // Null: there is none.
+  std::unique_ptr<Inode> take(std::uint64_t number) {
     if (recent_of(number).number == number) recent_of(number) = {};
-    size_ -= shard_of(number).erase(number);
+    Shard& shard = shard_of(number);
+    const auto found = shard.find(number);
+    if (found == shard.end()) return nullptr;
+    std::unique_ptr<Inode> inode = std::move(found->second);
+    shard.erase(found);
+    --size_;
+    return inode;
   }
   std::size_t size() const { return size_; }
 

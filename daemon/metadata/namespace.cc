@@ -74,7 +74,7 @@ wire::Attributes attributes_of(const Inode& inode) {
   attributes.born = inode.born;
   if (inode.is_directory()) {
     attributes.size = directory_entry_bytes * (inode.directory->entries.size() + 2);
-    attributes.links = 2 + inode.directory->subdirectories;
+    attributes.links = inode.is_removed() ? 0 : 2 + inode.directory->subdirectories;
   } else if (inode.is_symlink()) {
     attributes.size = inode.target->size();
   }
@@ -192,7 +192,7 @@ void Namespace::log_changes() {
     const auto end = changed_.end() - later > few ? later + few : changed_.end();
     if (std::find(later, end, changed_[i]) != end) continue;  // once is enough
     const Inode* const inode = known(changed_[i]);
-    if (inode == nullptr) continue;
+    if (inode == nullptr || inode->is_removed()) continue;
     if (journal_->has_room(room_at_last + inode_record_bytes(*inode, content(*inode))))
       log_inode(*inode);
     else
@@ -227,7 +227,7 @@ void Namespace::show(const Inode& inode) {
     return view_->forget(inode.number);
   if (locks_.locked(inode.number, {})) return view_->forget(inode.number);
   if (inode.pages != Inode::pages_dense) return view_->forget(inode.number);
-  if (inode.is_split()) return view_->forget(inode.number);
+  if (inode.is_split() || inode.is_removed()) return view_->forget(inode.number);
   ViewInode shown = view_inode(inode);
   if (written) {
     shown.open_here = OpenHere::written_here;
@@ -283,7 +283,7 @@ void Namespace::lease(std::uint32_t host, const std::vector<Passed>& passed, std
     if (out.size() + sizeof(wire::Lease) + std::max(one.name.size(), sizeof(ViewInode)) > end)
       return;
     const Inode* const inode = known(one.inode);
-    if (inode == nullptr || inode->is_split()) continue;
+    if (inode == nullptr || inode->is_split() || inode->is_removed()) continue;
     if (!one.name.empty()) {
       if (!inode->is_directory() || locks_.locked(one.inode, one.name) ||
           !leases_.give(wire::lease_key(one.inode, one.name), host))
@@ -313,21 +313,21 @@ void Namespace::erase(std::uint64_t number) {
   ++changes_;
   leases_.changing(wire::lease_key(number));
   if (view_ != nullptr) view_->forget(number);
-  const Inode* const inode = known(number);
-  if (inode != nullptr && journal_ != nullptr) {
+  std::unique_ptr<Inode> inode = inodes_.take(number);
+  if (inode == nullptr) return;
+  if (journal_ != nullptr) {
     const std::uint64_t size = inode->chunked_bytes();
     if (size != 0) uncut_[number] = size;
     const ErasedRecord record{.inode = number, .size = size};
     journal_->append(RecordType::inode_erased, record);
   }
-  if (inode != nullptr && table_ != nullptr) table_->contents.give(inode->stored);
-  if (inode != nullptr && inode->is_directory() && !inode->directory->is_part()) {
-    wire::Attributes attributes = attributes_of(*inode);
-    attributes.links = 0;
-    attributes.changed = sys::now_ns(CLOCK_REALTIME);
-    removed_.add({.attributes = attributes, .parent = inode->directory->parent});
+  if (table_ != nullptr) table_->contents.give(inode->stored);
+  if (inode->is_directory() && !inode->directory->is_part()) {
+    inode->links = 0;
+    inode->changed = sys::now_ns(CLOCK_REALTIME);
+    inode->directory->partition.reset();
+    removed_.add(std::move(inode));
   }
-  inodes_.erase(number);
   if (++erased_ < erased_max) return;
   erased_ = 0;
   ::malloc_trim(0);
@@ -387,7 +387,7 @@ bool Namespace::restore_erasure(const ErasedRecord& record) {
   if (!valid_inode(record.inode, ranks_) || home_rank(record.inode) != rank_) return false;
   const Inode* const inode = known(record.inode);
   if (inode != nullptr && table_ != nullptr) table_->contents.give(inode->stored);
-  inodes_.erase(record.inode);
+  inodes_.take(record.inode);
   if (record.size != 0) uncut_[record.inode] = record.size;
   restore_counter(inode_counter(record.inode) + 1);
   return true;
@@ -569,15 +569,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
   };
   if (!valid_inode(where.inode, ranks_)) return Error(ESTALE);
   const Inode* here = find(where.inode);
-  if (here == nullptr) {  // from a removed directory only the way up leads on
-    const RemovedDirectories::Removed* const removed = removed_.find(where.inode);
-    const Component first = next_component(path, 0);
-    if (removed == nullptr || first.name != "..") return Error(ENOENT);
-    return WalkedAway{{.inode = removed->parent,
-                       .consumed = static_cast<std::uint32_t>(first.end),
-                       .kind = wire::RedirectKind::moved},
-                      {}};
-  }
+  if (here == nullptr) return Error(ENOENT);
   show(*here);
   pass(here->number, {});
   Walked walked;

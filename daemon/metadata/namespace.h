@@ -87,6 +87,7 @@ class Namespace {
   // room waits for the next time; only changes that nobody was promised do.
   void log_changes();
 
+  // Directories that were removed a while ago are found, too: is_removed().
   const Inode* find(std::uint64_t number) const;
   // To be changed before the next suspension; clients ask until show_changes(). Null: no such
   // inode.
@@ -114,8 +115,6 @@ class Namespace {
   void cut_done(std::uint64_t number);
   // Erased inodes whose chunks may still be there, and what size they had.
   const absl::flat_hash_map<std::uint64_t, std::uint64_t>& uncut() const { return uncut_; }
-  // Since this process began.
-  const RemovedDirectories& removed_directories() const { return removed_; }
   std::size_t size() const { return inodes_.size(); }
   // Calls look(const Inode&) for each inode at home here.
   template <class Look>
@@ -183,7 +182,10 @@ class Namespace {
   void unlock(std::uint64_t directory, std::string_view name) { locks_.unlock(directory, name); }
 
  private:
-  Inode* known(std::uint64_t number) const { return inodes_.find(number); }
+  Inode* known(std::uint64_t number) const {
+    Inode* const inode = inodes_.find(number);
+    return inode != nullptr ? inode : removed_.find(number);
+  }
   void show(const Inode& inode);
   static void stamp(Inode& directory, std::int64_t time);
   static void keep_below(Directory& directory, std::uint64_t cookie);

@@ -13,7 +13,7 @@ namespace {
 
 int entry_error(const Server& server, const Step& step, std::uint32_t uid, Entry* found) {
   const Inode* const directory = server.names.find(step.inode);
-  if (directory == nullptr) return ENOENT;
+  if (directory == nullptr || directory->is_removed()) return ENOENT;
   if (!directory->is_directory()) return ENOTDIR;
   if (!directory->directory->has_place_for(step.inode, step.name)) return ESTALE;  // split since
   const Entry* const entry = server.names.entry(*directory, step.name);
@@ -30,7 +30,7 @@ int links_error(const Inode* inode, std::int32_t links) {
 }
 
 int removal_error(const Inode* inode, const Step& step, Entry* found) {
-  if (inode == nullptr) return ENOENT;
+  if (inode == nullptr || inode->is_removed()) return ENOENT;
   if (!inode->is_directory()) return ENOTDIR;
   if (inode->number == root_inode) return EBUSY;
   if (!inode->directory->entries.empty()) return ENOTEMPTY;
@@ -49,7 +49,7 @@ int split_error(const Inode* inode, const Step& step) {
 }
 
 int move_error(const Inode* inode, const Step& step, std::uint32_t uid) {
-  if (inode == nullptr) return ENOENT;
+  if (inode == nullptr || inode->is_removed()) return ENOENT;
   if (!inode->is_directory()) return ENOTDIR;
   if (inode->number == root_inode) return EBUSY;
   const bool new_parent = inode->directory->parent != step.value;  // its ".." is written

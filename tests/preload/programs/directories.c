@@ -4,6 +4,7 @@
 #include <ftw.h>
 #include <glob.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,6 +45,41 @@ static void where(const char* what, const char* base) {
          getcwd(text, sizeof text) != NULL && strncmp(text, base, strlen(base)) == 0
              ? text + strlen(base)
              : "elsewhere");
+}
+
+/* What is left of a directory that somebody has open. */
+static void removed_while_open(void) {
+  SHOW(mkdir("gone", 0755));
+  const int fd = open("gone", O_RDONLY | O_DIRECTORY);
+  SHOW(rmdir("gone"));
+  struct stat status;
+  SHOW(fstat(fd, &status));
+  printf("links %ju\n", (uintmax_t)status.st_nlink);
+  SHOW(fchmod(fd, 0711));
+  const struct timespec times[2] = {{.tv_sec = 100}, {.tv_sec = 200}};
+  SHOW(futimens(fd, times));
+  SHOW(fstatat(fd, ".", &status, 0));
+  printf("mode %o, modified %jd\n", status.st_mode & 07777, (intmax_t)status.st_mtime);
+  SHOW(mkdirat(fd, "below", 0755));
+  SHOW(symlinkat("a", fd, "link"));
+  SHOW(symlinkat("a", fd, "."));
+  SHOW(renameat(fd, "none", AT_FDCWD, "t/b/c"));
+  SHOW(faccessat(fd, "none", F_OK, 0));
+  const int up = openat(fd, "..", O_RDONLY | O_DIRECTORY);
+  SHOW(mkdirat(up, "gone", 0755));
+  SHOW(rmdir("gone"));
+  DIR* const dir = fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY));
+  errno = 0;
+  SHOW(readdir(dir) == NULL);
+  printf("errno %d\n", errno);
+  closedir(dir);
+  const struct timespec omitted[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+  const int path = open("..", O_PATH);
+  SHOW(futimens(path, omitted));
+  SHOW(futimens(path, NULL));
+  close(path);
+  close(up);
+  close(fd);
 }
 
 int main(void) {
@@ -93,6 +129,7 @@ int main(void) {
   SHOW(closedir(dir));
   SHOW(rmdir("many"));
   SHOW_OK(opendir("missing") != NULL);
+  removed_while_open();
 
   for (const char* const* name = (const char* const[]){"t", "t/a", "t/a/x", "t/b", NULL};
        *name != NULL; ++name)

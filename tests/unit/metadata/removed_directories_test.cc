@@ -2,23 +2,23 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace benchfs {
 namespace {
 
-RemovedDirectories::Removed removed(std::uint64_t number) {
-  RemovedDirectories::Removed directory{};
-  directory.attributes.inode = number;
-  directory.parent = number + 1;
-  return directory;
+std::unique_ptr<Inode> removed(std::uint64_t number) {
+  auto inode = std::make_unique<Inode>();
+  inode->number = number;
+  return inode;
 }
 
 TEST(RemovedDirectories, ForgetTheOldestAndKeepTheRest) {
   RemovedDirectories directories;
   for (std::uint64_t number = 1; number <= RemovedDirectories::kept_max; ++number)
     directories.add(removed(number));
-  directories.add(removed(1));  // it takes no second place
   ASSERT_NE(directories.find(1), nullptr);
-  EXPECT_EQ(directories.find(1)->parent, 2u);
+  EXPECT_EQ(directories.find(1)->number, 1u);
   const std::uint64_t last = RemovedDirectories::kept_max + 1;
   directories.add(removed(last));
   EXPECT_EQ(directories.find(1), nullptr);
