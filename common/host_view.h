@@ -64,14 +64,31 @@ class SequencedWords {
 class alignas(64) ViewSlot : public SequencedWords<std::atomic<std::uint64_t>, 7> {};
 static_assert(sizeof(ViewSlot) == 64);
 
-// What of an open file is to be looked up in the tables of the host.
-enum OpenHere : std::uint16_t {
-  nothing_here = 0,
-  written_here = 1,  // no other host may write it: size and times
-  read_here = 2,     // nobody may write it: the access time
+// What of an inode is elsewhere.
+enum Elsewhere : std::uint16_t {
+  nothing_elsewhere = 0,
+  written_here = 1,  // in the tables of the host, which alone may write the file: size and times
+  read_here = 2,     // in the tables of the host, as nobody may write the file: the access time
+  in_parts = 3,      // of a directory that was split, all but its mode and owner, and some entries
 };
 
 struct ViewInode {
+  // A directory that was split, or a part of one, and which cookies its entries have. They never
+  // become more: who has read that a name's is among them, and then its entry, has read what was
+  // true at one moment.
+  static ViewInode in_range(std::uint64_t inode, std::uint64_t low, std::uint64_t high) {
+    ViewInode shown{};
+    shown.inode = inode;
+    shown.extent = low;
+    shown.modified = static_cast<std::int64_t>(high);
+    shown.elsewhere = Elsewhere::in_parts;
+    return shown;
+  }
+  bool is_split() const { return elsewhere == Elsewhere::in_parts; }
+  bool has(std::uint64_t cookie) const {
+    return cookie >= extent && cookie < static_cast<std::uint64_t>(modified);
+  }
+
   // A size, and for a small file where its bytes are.
   static std::uint64_t extent_of(std::uint64_t size, Stored stored) {
     return stored == in_chunks ? size : small | std::uint64_t{stored} << 32 | size;
@@ -87,7 +104,7 @@ struct ViewInode {
   std::int64_t modified;
   std::int64_t changed;
   std::uint16_t mode;
-  std::uint16_t open_here;  // OpenHere
+  std::uint16_t elsewhere;  // Elsewhere
   std::uint32_t links;
   std::uint32_t uid;
   std::uint32_t gid;

@@ -22,7 +22,7 @@ Result<std::uint64_t> OpenFile::size_for(std::uint64_t end) {
   const std::uint64_t floor = entry().floor.load(std::memory_order_acquire);
   if (floor >= end) return floor;
   const auto shown = shown_inode(core_, inode());
-  if (shown.has_value() && shown->open_here != OpenHere::written_here) return shown->size();
+  if (shown.has_value() && shown->elsewhere != Elsewhere::written_here) return shown->size();
   return ask_size();
 }
 

@@ -15,8 +15,9 @@ bool may_search(const ViewInode& directory, std::uint32_t uid) {
   return S_ISDIR(directory.mode) && (uid == 0 || (directory.mode & S_IXUSR) != 0);
 }
 
-// None while other hosts write it, or when it has holes: its home knows or asks.
+// None while other hosts write it, when it has holes or is in parts: its home knows or asks.
 std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
+  if (shown.is_split()) return {};
   wire::Attributes attributes{.inode = shown.inode,
                               .size = shown.size(),
                               .blocks = 0,
@@ -32,10 +33,10 @@ std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
   const bool may_be_read = S_ISREG(shown.mode) &&
                            kept_access(shown.accessed, shown.modified, shown.changed) == 0 &&
                            core.host.table().may_be_open(shown.inode);
-  if (shown.open_here != OpenHere::nothing_here || may_be_read) {
+  if (shown.elsewhere != Elsewhere::nothing_elsewhere || may_be_read) {
     const HostSize here = core.descriptors.host_size(shown.inode);
     attributes.accessed = std::max(attributes.accessed, here.accessed);
-    if (shown.open_here == OpenHere::written_here) {
+    if (shown.elsewhere == Elsewhere::written_here) {
       if (!here.exact || here.sparse) return {};
       attributes.size = here.size;
       attributes.modified = std::max(attributes.modified, here.modified);
@@ -44,6 +45,24 @@ std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
   }
   attributes.blocks = wire::blocks_of(attributes.mode, attributes.size);
   return attributes;
+}
+
+// What a name in a directory leads to; inode 0: there is none. None: it is to be asked for.
+std::optional<ViewEntry> shown_entry(Core& core, const ViewInode& directory,
+                                     std::string_view name) {
+  if (!may_search(directory, core.host.uid()) || name.size() > wire::name_bytes_max) return {};
+  std::uint64_t holder = directory.inode;
+  if (directory.is_split()) {
+    const std::uint64_t cookie = entry_cookie(directory.inode, name);
+    if (!directory.has(cookie)) {
+      holder = core.parts.find(directory.inode, name);
+      if (holder == directory.inode) return {};
+      const auto part = shown_inode(core, holder);
+      if (!part.has_value() || !part->is_split() || !part->has(cookie)) return {};
+    }
+  }
+  return core.host.in_view(home_rank(holder),
+                           [&](const HostView& view) { return view.entry(holder, name); });
 }
 
 }  // namespace
@@ -67,13 +86,10 @@ Begun walk_in_view(Core& core, std::uint64_t inode, std::string_view text) {
     const std::string_view name = rest.substr(0, rest.find('/'));
     rest.remove_prefix(name.size());
     rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
-    if (rest.empty() || name == "." || name == ".." || name.size() > wire::name_bytes_max)
-      return begun;
+    if (rest.empty() || name == "." || name == "..") return begun;
     const auto here = shown_inode(core, begun.inode);
-    if (!here.has_value() || !may_search(*here, core.host.uid())) return begun;
-    const auto entry = core.host.in_view(home_rank(begun.inode), [&](const HostView& view) {
-      return view.entry(begun.inode, name);
-    });
+    if (!here.has_value()) return begun;
+    const auto entry = shown_entry(core, *here, name);
     if (!entry.has_value() || entry->inode == 0 || !S_ISDIR(entry->type)) return begun;
     begun = {.inode = entry->inode, .text = rest};
   }
@@ -93,10 +109,7 @@ std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& 
     rest.remove_prefix(name.size());
     if (name == ".." || !may_search(*here, core.host.uid())) return {};
     if (name == ".") continue;
-    if (name.size() > wire::name_bytes_max) return {};
-    const auto entry = core.host.in_view(home_rank(here->inode), [&](const HostView& view) {
-      return view.entry(here->inode, name);
-    });
+    const auto entry = shown_entry(core, *here, name);
     if (!entry.has_value()) return {};
     if (entry->inode == 0) return Error(ENOENT);
     if (S_ISLNK(entry->type) && (follow || !rest.empty())) return {};

@@ -117,8 +117,7 @@ struct Inode {
   // It has gone from the namespace, and lives on for who has it open; see removed_directories.h.
   bool is_removed() const { return directory != nullptr && links == 0; }
   bool is_symlink() const { return target != nullptr; }
-  // Its entries are not, or not all, here. Then neither it nor its entries are shown or leased: who
-  // reads that a name is missing must have read that all names are in one place.
+  // Its entries are not, or not all, here.
   bool is_split() const { return directory != nullptr && directory->partition != nullptr; }
   // A file whose bytes are with the inode, or that has none yet.
   bool is_small() const { return type() == S_IFREG && stored != in_chunks; }

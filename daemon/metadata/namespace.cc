@@ -32,6 +32,14 @@ Walked ended_in_dots(const Inode& here) {
 }
 
 ViewInode view_inode(const Inode& inode) {
+  if (inode.is_split()) {
+    const Partition& partition = *inode.directory->partition;
+    ViewInode shown = ViewInode::in_range(inode.number, partition.low, partition.high);
+    shown.mode = static_cast<std::uint16_t>(inode.mode);
+    shown.uid = inode.uid;
+    shown.gid = inode.gid;
+    return shown;
+  }
   const wire::Attributes attributes = attributes_of(inode);
   return {
       .inode = inode.number,
@@ -40,7 +48,7 @@ ViewInode view_inode(const Inode& inode) {
       .modified = attributes.modified,
       .changed = attributes.changed,
       .mode = static_cast<std::uint16_t>(attributes.mode),
-      .open_here = 0,
+      .elsewhere = Elsewhere::nothing_elsewhere,
       .links = attributes.links,
       .uid = attributes.uid,
       .gid = attributes.gid};
@@ -227,12 +235,12 @@ void Namespace::show(const Inode& inode) {
     return view_->forget(inode.number);
   if (locks_.locked(inode.number, {})) return view_->forget(inode.number);
   if (inode.pages != Inode::pages_dense) return view_->forget(inode.number);
-  if (inode.is_split() || inode.is_removed()) return view_->forget(inode.number);
+  if (inode.is_removed()) return view_->forget(inode.number);
   ViewInode shown = view_inode(inode);
   if (written) {
-    shown.open_here = OpenHere::written_here;
+    shown.elsewhere = Elsewhere::written_here;
   } else if (open != nullptr && open->has(host_)) {
-    shown.open_here = OpenHere::read_here;
+    shown.elsewhere = Elsewhere::read_here;
   }
   view_->publish(shown);
 }
@@ -246,7 +254,7 @@ void Namespace::show(std::uint64_t directory, std::string_view name, Entry entry
 }
 
 void Namespace::show_missing(const Inode& directory, std::string_view name) {
-  if (!directory.is_split()) show(directory.number, name, {.inode = 0, .type = 0});
+  show(directory.number, name, {.inode = 0, .type = 0});
 }
 
 void Namespace::hide(std::uint64_t directory, std::string_view name) {
@@ -283,7 +291,7 @@ void Namespace::lease(std::uint32_t host, const std::vector<Passed>& passed, std
     if (out.size() + sizeof(wire::Lease) + std::max(one.name.size(), sizeof(ViewInode)) > end)
       return;
     const Inode* const inode = known(one.inode);
-    if (inode == nullptr || inode->is_split() || inode->is_removed()) continue;
+    if (inode == nullptr || inode->is_removed()) continue;
     if (!one.name.empty()) {
       if (!inode->is_directory() || locks_.locked(one.inode, one.name) ||
           !leases_.give(wire::lease_key(one.inode, one.name), host))
@@ -309,12 +317,12 @@ void Namespace::lease(std::uint32_t host, const std::vector<Passed>& passed, std
   }
 }
 
-void Namespace::erase(std::uint64_t number) {
+std::unique_ptr<Inode> Namespace::take(std::uint64_t number) {
   ++changes_;
   leases_.changing(wire::lease_key(number));
   if (view_ != nullptr) view_->forget(number);
   std::unique_ptr<Inode> inode = inodes_.take(number);
-  if (inode == nullptr) return;
+  if (inode == nullptr) return nullptr;
   if (journal_ != nullptr) {
     const std::uint64_t size = inode->chunked_bytes();
     if (size != 0) uncut_[number] = size;
@@ -322,15 +330,23 @@ void Namespace::erase(std::uint64_t number) {
     journal_->append(RecordType::inode_erased, record);
   }
   if (table_ != nullptr) table_->contents.give(inode->stored);
-  if (inode->is_directory() && !inode->directory->is_part()) {
-    inode->links = 0;
-    inode->changed = sys::now_ns(CLOCK_REALTIME);
-    inode->directory->partition.reset();
-    removed_.add(std::move(inode));
-  }
+  return inode;
+}
+
+void Namespace::erase(std::uint64_t number) {
+  take(number);
   if (++erased_ < erased_max) return;
   erased_ = 0;
   ::malloc_trim(0);
+}
+
+void Namespace::remove_directory(std::uint64_t number, std::int64_t time) {
+  std::unique_ptr<Inode> inode = take(number);
+  if (inode == nullptr || inode->directory->is_part()) return;
+  inode->links = 0;
+  inode->changed = std::max(inode->changed, time);
+  inode->directory->partition.reset();
+  removed_.add(std::move(inode));
 }
 
 void Namespace::cut_done(std::uint64_t number) {
@@ -476,7 +492,7 @@ void Namespace::set(const Inode& directory, std::string_view name, Entry entry, 
   leases_.changing(wire::lease_key(changed.number));
   changing(changed.number, name);
   if (entry.inode != 0 && is_overfull(*changed.directory)) overfull_.push_back(changed.number);
-  if (!changed.is_split()) show(changed.number, name, entry);
+  show(changed.number, name, entry);
   show(changed);
 }
 
@@ -629,7 +645,7 @@ Walk Namespace::walk(const wire::Where& where, std::string_view path, std::uint3
     if (waits(here->number, component.name))
       return WalkedOntoLock{here->number, std::string(component.name)};
     const Entry* const found = entry(*here, component.name);
-    if (found != nullptr && !here->is_split()) show(here->number, component.name, *found);
+    if (found != nullptr) show(here->number, component.name, *found);
     if (found == nullptr && !last) show_missing(*here, component.name);
     pass(here->number, component.name);
     walked = Walked{};

@@ -112,6 +112,8 @@ class Namespace {
                                 std::uint64_t parent, std::string_view name);
   // Its chunks, if it has any, are to be removed; cut_done() is told when they are.
   void erase(std::uint64_t number);
+  // One without entries, or a part of it. Who has it open still finds it: see is_removed().
+  void remove_directory(std::uint64_t number, std::int64_t time);
   void cut_done(std::uint64_t number);
   // Erased inodes whose chunks may still be there, and what size they had.
   const absl::flat_hash_map<std::uint64_t, std::uint64_t>& uncut() const { return uncut_; }
@@ -186,6 +188,7 @@ class Namespace {
     Inode* const inode = inodes_.find(number);
     return inode != nullptr ? inode : removed_.find(number);
   }
+  std::unique_ptr<Inode> take(std::uint64_t number);
   void show(const Inode& inode);
   static void stamp(Inode& directory, std::int64_t time);
   static void keep_below(Directory& directory, std::uint64_t cookie);

@@ -149,7 +149,7 @@ void apply(Server& server, std::span<const Step> steps, std::int64_t time) {
     if (step.rank != server.topology.rank) continue;
     if (makes_inode(step)) continue;  // it exists
     if (step.kind == wire::StepKind::remove_directory) {
-      server.names.erase(step.inode);  // whoever still holds the number gets ENOENT
+      server.names.remove_directory(step.inode, time);
       continue;
     }
     if (step.kind == wire::StepKind::split_off || step.kind == wire::StepKind::add_part) {

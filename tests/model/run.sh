@@ -156,11 +156,12 @@ checks() {
   check_whole "$1: fsck"
 }
 
-# With three ranks every directory of more than four entries is split.
+# Directories of more than four entries are split: with three ranks, and over two hosts.
+split=(--set metadata.directory_split_entries=4)
 for n in 1 3 4; do
   fresh
   options=(--set storage.chunk_size=64k)
-  [ $n = 3 ] && options+=(--set metadata.directory_split_entries=4)
+  [ $n = 3 ] && options+=("${split[@]}")
   start_mpirun "$n" "${options[@]}"
   if wait_ready "$mpirun"; then
     checks "$n rank$([ $n = 1 ] || echo s)" yes
@@ -174,7 +175,7 @@ done
 
 hosts=2
 if make_hosts 2; then
-  start_hosts 2 --set storage.chunk_size=64k
+  start_hosts 2 --set storage.chunk_size=64k "${split[@]}"
   if wait_ready "${rank_pid[0]}"; then
     checks "2 hosts" yes
     (on_host 2 "$benchfs" stop --registry "$registry")

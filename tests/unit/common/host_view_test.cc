@@ -26,7 +26,7 @@ ViewInode of_size(std::uint64_t inode, std::uint64_t size) {
           .modified = time,
           .changed = time,
           .mode = S_IFREG,
-          .open_here = 0,
+          .elsewhere = 0,
           .links = number,
           .uid = number,
           .gid = number};

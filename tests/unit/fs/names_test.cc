@@ -281,6 +281,27 @@ TEST_P(ShownFileNames, OpensDirectoriesAndMissesFilesWithoutARequest) {
   EXPECT_EQ(get("d/missing"), "there");
 }
 
+// Each of its names is at one of the ranks, and who has found one there looks there at once.
+TEST_P(ShownFileNames, FindsNamesOfASplitDirectoryWithoutARequest) {
+  ASSERT_TRUE(fs->make_directory(at("d"), 0755).ok());
+  const auto name_of = [](int i) { return "d/f" + std::to_string(i); };
+  for (int i = 0; i < 300; ++i) put(name_of(i), "x");
+  const auto look = [&] {
+    for (int i = 0; i < 300; ++i) EXPECT_EQ(size_of(name_of(i)), 1) << i;
+    for (int i = 300; i < 600; ++i) EXPECT_EQ(stat_error(name_of(i)), ENOENT) << i;
+  };
+  look();
+  look();  // what was sent on before the last split
+  const std::uint64_t before = fs->requests_sent();
+  look();
+  EXPECT_EQ(fs->requests_sent(), before);
+  for (int i = 0; i < 300; ++i) EXPECT_TRUE(fs->rename(at(name_of(i)), at(name_of(i + 300)), 0).ok());
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(stat_error(name_of(i)), ENOENT) << i;
+  for (int i = 300; i < 600; ++i) EXPECT_EQ(size_of(name_of(i)), 1) << i;
+  ASSERT_TRUE(fs->change_mode(at("d"), 0600, true).ok());
+  EXPECT_EQ(stat_error(name_of(400)), ::geteuid() == 0 ? 0 : EACCES);
+}
+
 // Wherever the directories above it are at home.
 TEST_P(ShownFileNames, MakesAFileDeepDownWithOneRequest) {
   std::string deep = "d";

@@ -22,6 +22,7 @@ constexpr auto start_limit = std::chrono::seconds(60);
 void run_servers(int ranks, const std::string& top) {
   setenv("BENCHFS_STORAGE_DATA_DIR", (top + "/data").c_str(), 1);
   setenv("BENCHFS_STORAGE_CHUNK_SIZE", "64k", 1);
+  setenv("BENCHFS_METADATA_DIRECTORY_SPLIT_ENTRIES", "50", 1);
   setenv("BENCHFS_LOG", "warn", 1);
   setenv("BENCHFS_NODE_BOOTSTRAP", ranks == 1 ? "single" : "mpi", 1);
   const std::string registry = top + "/registry";

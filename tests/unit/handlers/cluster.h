@@ -284,7 +284,16 @@ class Cluster {
       Server& home = *nodes_[home_rank(shown.inode)]->server;
       const Inode* const inode = home.names.find(shown.inode);
       ASSERT_NE(inode, nullptr) << shown.inode;
-      EXPECT_FALSE(inode->is_split()) << shown.inode;
+      EXPECT_FALSE(inode->is_removed()) << shown.inode;
+      EXPECT_EQ(shown.is_split(), inode->is_split()) << shown.inode;
+      if (inode->is_split()) {
+        const Partition& partition = *inode->directory->partition;
+        EXPECT_EQ(shown.has(partition.low), partition.low < partition.high);
+        EXPECT_TRUE(shown.has(partition.high - 1));
+        EXPECT_FALSE(shown.has(partition.high));
+        EXPECT_EQ(shown.mode, inode->mode);
+        continue;
+      }
       const wire::Attributes known = attributes_of(*inode);
       EXPECT_EQ(shown.size(), known.size);
       EXPECT_EQ(shown.mode, known.mode);
@@ -293,7 +302,7 @@ class Cluster {
       EXPECT_EQ(std::tie(shown.accessed, shown.modified, shown.changed),
                 std::tie(known.accessed, known.modified, known.changed));
       const bool written = inode->open != nullptr && inode->open->written();
-      EXPECT_EQ(shown.open_here == OpenHere::written_here, written);
+      EXPECT_EQ(shown.elsewhere == Elsewhere::written_here, written);
       if (written) {
         EXPECT_EQ(inode->open->exact_host, home.topology.host());
       }
@@ -303,10 +312,10 @@ class Cluster {
       const auto shown = std::bit_cast<ViewEntry>(*slot.read());
       const Namespace& names = nodes_[home_rank(shown.directory)]->server->names;
       const Inode* const directory = names.find(shown.directory);
-      if (directory == nullptr || directory->is_split())
-        continue;  // nobody gets there: the directory is not shown
+      if (directory == nullptr || directory->is_removed()) continue;  // nobody gets there
       ASSERT_LE(shown.name_bytes, shown.name.size()) << "no test here has such names";
       const std::string_view name(shown.name.data(), shown.name_bytes);
+      if (!directory->directory->has_place_for(shown.directory, name)) continue;  // nor here
       const Entry* const entry = names.entry(*directory, name);
       EXPECT_EQ(shown.inode, entry != nullptr ? entry->inode : 0) << name;
       EXPECT_EQ(shown.type, entry != nullptr ? entry->type : 0) << name;

@@ -112,6 +112,36 @@ TEST_P(Names, AFileStaysWhileItIsOpen) {
   EXPECT_EQ(cluster_.inodes(), before - 1);
 }
 
+TEST_P(Names, ARemovedDirectoryStaysForWhoHasItOpen) {
+  ASSERT_EQ(cluster_.make_directory("d"), 0);
+  const std::uint64_t number = cluster_.stat("d")->inode;
+  ASSERT_EQ(cluster_.remove_directory("d"), 0);
+  cluster_.settle();
+  const auto ask = [&]<class M>(M message, const std::string& path) {
+    message.where = {
+        .inode = number, .path_bytes = static_cast<std::uint32_t>(path.size()), .flags = 0};
+    return cluster_.ask(M::op, home_rank(number), 0, Cluster::body_of(message, path));
+  };
+  wire::SetAttributes mode{};
+  mode.valid = wire::valid_mode;
+  mode.mode = 0711;
+  EXPECT_EQ(ask(mode, "").error, 0);
+  const auto removed = wire::parse<wire::Attributes>(ask(wire::Stat{}, ".").body);
+  ASSERT_TRUE(removed.ok());
+  EXPECT_EQ(removed->links, 0u);
+  EXPECT_EQ(removed->mode, S_IFDIR | 0711u);
+  EXPECT_EQ(ask(wire::Stat{}, "x").error, ENOENT);
+  EXPECT_EQ(ask(wire::MakeDirectory{}, "x").error, ENOENT);
+  EXPECT_EQ(ask(wire::MakeDirectory{}, ".").error, EEXIST);
+  EXPECT_EQ(ask(wire::Stat{}, "..").error, 0);
+  const wire::List list{.inode = number, .cookie = 0};
+  EXPECT_EQ(cluster_.ask(wire::Op::list, home_rank(number), 0, Cluster::body_of(list)).error, ENOENT);
+  const wire::NameOf name{.inode = number};
+  EXPECT_EQ(cluster_.ask(wire::Op::name_of, home_rank(number), 0, Cluster::body_of(name)).error,
+            ENOENT);
+  EXPECT_EQ(cluster_.inodes(), 1u);
+}
+
 TEST_P(Names, ModesHoldForTheOwnerAndNotForRoot) {
   ASSERT_EQ(cluster_.make_directory("d"), 0);
   ASSERT_EQ(cluster_.make_file("d/f"), 0);
