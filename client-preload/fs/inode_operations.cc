@@ -50,7 +50,9 @@ Result<wire::Attributes> HostFileSystem::attributes_of(const Path& path, bool fo
   TRY_OK(core_.ready());
   if (const auto shown = view_attributes(core_, path, follow)) return *shown;
   PathWalk walk(core_, path);
-  return walk.run(wire::Stat{}, wire_follow(follow));
+  TRY(auto attributes, walk.run(wire::Stat{}, wire_follow(follow)));
+  add_access_here(core_, attributes);
+  return attributes;
 }
 
 Result<struct stat> HostFileSystem::stat(const Path& path, bool follow) {
@@ -74,6 +76,7 @@ Result<struct statx> HostFileSystem::extended_stat(const Path& path, bool follow
   if ((mask & STATX_BTIME) != 0 && attributes.born == 0) {  // it came from the view
     PathWalk walk(core_, path);
     TRY(attributes, walk.run(wire::Stat{}, wire_follow(follow)));
+    add_access_here(core_, attributes);
   }
   return to_statx(attributes, device_of(core_.host.instance()));
 }

@@ -58,7 +58,8 @@ Result<struct stat> OpenFile::stat() {
   if (const auto shown = view_attributes(core_, inode()))
     return to_stat(*shown, device_of(core_.host.instance()));
   const wire::Stat message{.where = {.inode = inode(), .path_bytes = 0, .flags = 0}};
-  TRY(const auto attributes, core_.ask(home_rank(inode()), message));
+  TRY(auto attributes, core_.ask(home_rank(inode()), message));
+  add_access_here(core_, attributes);
   return to_stat(attributes, device_of(core_.host.instance()));
 }
 

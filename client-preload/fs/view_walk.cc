@@ -29,11 +29,7 @@ std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
                               .modified = shown.modified,
                               .changed = shown.changed,
                               .born = 0};
-  // Who opened it unasked reads it, which counts if it was not read since its last change.
-  const bool may_be_read = S_ISREG(shown.mode) &&
-                           kept_access(shown.accessed, shown.modified, shown.changed) == 0 &&
-                           core.host.table().may_be_open(shown.inode);
-  if (shown.elsewhere != Elsewhere::nothing_elsewhere || may_be_read) {
+  if (shown.elsewhere != Elsewhere::nothing_elsewhere) {
     const HostSize here = core.descriptors.host_size(shown.inode);
     attributes.accessed = std::max(attributes.accessed, here.accessed);
     if (shown.elsewhere == Elsewhere::written_here) {
@@ -42,6 +38,8 @@ std::optional<wire::Attributes> complete(Core& core, const ViewInode& shown) {
       attributes.modified = std::max(attributes.modified, here.modified);
       attributes.changed = std::max(attributes.changed, here.modified);
     }
+  } else {
+    add_access_here(core, attributes);
   }
   attributes.blocks = wire::blocks_of(attributes.mode, attributes.size);
   return attributes;
@@ -66,6 +64,16 @@ std::optional<ViewEntry> shown_entry(Core& core, const ViewInode& directory,
 }
 
 }  // namespace
+
+// A read by this host counts if the file was not read since its last change.
+void add_access_here(Core& core, wire::Attributes& attributes) {
+  if (!S_ISREG(attributes.mode) ||
+      kept_access(attributes.accessed, attributes.modified, attributes.changed) != 0 ||
+      !core.host.table().may_be_open(attributes.inode))
+    return;
+  const HostSize here = core.descriptors.host_size(attributes.inode);
+  attributes.accessed = std::max(attributes.accessed, here.accessed);
+}
 
 std::optional<ViewInode> shown_inode(Core& core, std::uint64_t inode) {
   return core.host.in_view(home_rank(inode),

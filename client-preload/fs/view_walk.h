@@ -18,6 +18,9 @@ struct Core;
 std::optional<Result<wire::Attributes>> view_attributes(Core& core, const Path& path, bool follow);
 std::optional<wire::Attributes> view_attributes(Core& core, std::uint64_t inode);
 
+// To attributes that a server told or shows: what the tables of this host know of the last access.
+void add_access_here(Core& core, wire::Attributes& attributes);
+
 // What is shown of an inode, as it is.
 std::optional<ViewInode> shown_inode(Core& core, std::uint64_t inode);
 

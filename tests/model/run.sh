@@ -142,11 +142,9 @@ check_listing() {  # NAME
 checks() {
   local i
   mkdir -p "$plain/t"
-  on_first mkdir -p "$mount/t"
-  features=$(on_first "$programs/model" probe "$mount/t")
-  features=$(comm -12 <(tr , '\n' <<<"$features" | sort) \
-    <("$programs/model" probe "$plain/t" | tr , '\n' | sort) | paste -sd,)
-  on_first rm -rf "$mount"
+  features=$("$programs/model" probe "$plain/t")
+  # Other hosts see an access when the file is closed: doc/semantics.md.
+  [ "$hosts" = 1 ] || features=${features/,atime/}
   for ((i = 0; i < seeds; i++)); do check_model "$1" $((seed + i)); done
   if [ "$2" = yes ]; then
     check_stress "$1"
