@@ -525,6 +525,7 @@ void Namespace::take_in(const Inode& part, std::string_view name, Entry entry) {
   const bool added = directory.entries.add(key, entry);
   if (added && entry.type == S_IFDIR) ++directory.subdirectories;
   log_entry(changed, name, entry);
+  show(changed.number, name, entry);  // for whoever is shown that the part has it
 }
 
 void Namespace::keep_below(Directory& directory, std::uint64_t cookie) {
