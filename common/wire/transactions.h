@@ -45,12 +45,17 @@ struct Step {  // the name follows; the next step begins right after
 };
 static_assert(Struct<Step> && sizeof(Step) == 48);
 
+enum class Refusal : std::uint32_t {
+  none = 0,
+  other_entry = 1,  // a name does not hold what the steps expect
+  locked = 2,       // it would have to wait for another change
+};
 struct PrepareReply {
   Attributes attributes;  // of the inode that is made, or gets or loses a name; else zeros
   std::uint64_t found;    // refused: what the name holds
   std::uint32_t found_type;
-  std::uint32_t refused;  // 1: a name does not hold what the steps expect, nothing is prepared
-  std::uint32_t step;     // which one
+  Refusal refused;     // then nothing is prepared
+  std::uint32_t step;  // which one
   std::uint32_t reserved;
 };
 struct Prepare {  // the steps follow
@@ -60,7 +65,9 @@ struct Prepare {  // the steps follow
   std::uint32_t coordinator;
   TransactionKind kind;
   std::uint32_t steps;
-  std::uint32_t uid;  // the caller's
+  std::uint32_t uid;      // the caller's
+  std::uint32_t at_once;  // 1: to be refused rather than to wait for locks
+  std::uint32_t reserved;
 };
 static_assert(Message<Prepare> && Struct<PrepareReply>);
 

@@ -13,9 +13,12 @@ enum class LockMode : std::uint8_t { shared, exclusive };
 
 class AsyncSharedMutex {
  public:
+  // Whether lock() would not wait: somebody may be waiting for those that have it.
+  bool is_free(LockMode mode) const {
+    return waiters_.empty() && !exclusive_ && (mode == LockMode::shared || shared_ == 0);
+  }
   bool try_lock(LockMode mode) {
-    if (!waiters_.empty() || exclusive_ || (mode == LockMode::exclusive && shared_ != 0))
-      return false;
+    if (!is_free(mode)) return false;
     take(mode);
     return true;
   }

@@ -51,6 +51,11 @@ class NameLocks {
     return wanted.mode == LockMode::exclusive ? !locked(wanted.inode, wanted.name)
                                               : !locked_exclusively(wanted.inode, wanted.name);
   }
+  // Whether lock() would not wait. What is available() may have somebody waiting before us.
+  bool is_free(const LockKey& wanted) const {
+    const auto found = locks_.find(key(wanted.inode, wanted.name));
+    return found == locks_.end() || found->second.mutex.is_free(wanted.mode);
+  }
   // 0, or the negative errno given to fail() while it is locked; then the caller does not have it.
   Task<int> lock(EventLoop& loop, LockKey wanted) {
     const std::string id = key(wanted.inode, wanted.name);

@@ -1,6 +1,7 @@
 #include "daemon/transaction/coordinator.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "common/log.h"
 #include "daemon/handlers/common.h"
@@ -58,10 +59,53 @@ Task<Status> Coordinator::prepare(Transaction& change) {
       co_return held;
     }
   }
-  change.id = {.coordinator = self, .counter = ++counter_};
-  pending_.insert(change.id.counter);
-  const Status agreed = co_await agree(change);
+  begin(change);
+  Status agreed = Error(somebody_waits);
+  if (asks_several(change)) {
+    agreed = co_await agree_at_once(change);
+    if (!agreed.ok()) abandon(change);
+    if (agreed.ok() || agreed.error() != Error(somebody_waits)) co_return agreed;
+    begin(change);
+  }
+  agreed = co_await agree(change);
   if (!agreed.ok()) abandon(change);
+  co_return agreed;
+}
+
+void Coordinator::begin(Transaction& change) {
+  change.id = {.coordinator = server_.topology.rank, .counter = ++counter_};
+  pending_.insert(change.id.counter);
+}
+
+// More than one other rank, and all that they lock can be locked by others.
+bool Coordinator::asks_several(const Transaction& change) const {
+  std::optional<std::uint32_t> other;
+  bool several = false;
+  for (const Step& step : change.steps) {
+    if (makes_inode(step)) return false;
+    if (step.rank == server_.topology.rank) continue;
+    several |= other.has_value() && *other != step.rank;
+    other = step.rank;
+  }
+  return several && !change.when_locked;
+}
+
+// All ranks at the same time, in any order, as nobody waits for a lock: somebody_waits if that is
+// not so.
+Task<Status> Coordinator::agree_at_once(Transaction& change) {
+  const std::uint32_t self = server_.topology.rank;
+  std::vector<std::uint32_t> others = ranks_in_order(change.steps);
+  if (std::erase(others, self) != 0) {
+    const Status here = co_await agree_here(change, Patience::impatient);
+    if (!here.ok()) co_return here;
+  }
+  const auto replies = co_await ask_all<wire::Nothing>(
+      server_, others, [&](std::uint32_t rank) { return ask(change, rank, true); });
+  Status agreed = Done{};
+  for (const auto& reply : replies)
+    if (!reply.ok() && (agreed.ok() || agreed.error() == Error(somebody_waits)))
+      agreed = reply.error();
+  if (agreed.ok()) std::erase(change.agreed, self);  // else what was held here is let go
   co_return agreed;
 }
 
@@ -76,30 +120,38 @@ Task<Status> Coordinator::agree(Transaction& change) {
       change.when_locked = nullptr;
     }
     if (rank != self) {
-      const Status agreed = co_await ask(change, rank);
-      if (!agreed.ok()) co_return agreed;
+      const auto agreed = co_await ask(change, rank, false);
+      if (!agreed.ok()) co_return agreed.error();
       continue;
     }
-    std::vector<LockKey> keys = lock_keys(change.steps, self);
-    const int locked = co_await lock_all(server_, std::move(keys), &change.locks);
-    if (locked != 0) co_return Error(-locked);
-    const auto objection = object(server_, change.steps, change.uid);
-    if (objection.has_value()) {
-      change.refused_step = objection->step;
-      change.found = objection->found;
-      co_return Error(objection->error);
-    }
-    const Status held = hold(server_, change.steps);
-    if (!held.ok()) co_return held.error();
-    change.agreed.push_back(self);
-    const wire::Attributes own = concerned(server_, change.steps);
-    if (own.inode != 0) change.attributes = own;
+    const Status here = co_await agree_here(change, Patience::patient);
+    if (!here.ok()) co_return here;
   }
   std::erase(change.agreed, self);
   co_return Done{};
 }
 
-Task<Status> Coordinator::ask(Transaction& change, std::uint32_t rank) {
+Task<Status> Coordinator::agree_here(Transaction& change, Patience patience) {
+  const std::uint32_t self = server_.topology.rank;
+  std::vector<LockKey> keys = lock_keys(change.steps, self);
+  const int locked = co_await lock_all(server_, std::move(keys), &change.locks, patience);
+  if (locked != 0) co_return Error(-locked);
+  const auto objection = object(server_, change.steps, change.uid);
+  if (objection.has_value()) {
+    change.refused_step = objection->step;
+    change.found = objection->found;
+    co_return Error(objection->error);
+  }
+  const Status held = hold(server_, change.steps);
+  if (!held.ok()) co_return held.error();
+  change.agreed.push_back(self);
+  const wire::Attributes own = concerned(server_, change.steps);
+  if (own.inode != 0) change.attributes = own;
+  co_return Done{};
+}
+
+Task<Result<wire::Nothing>> Coordinator::ask(Transaction& change, std::uint32_t rank,
+                                             bool at_once) {
   std::vector<std::size_t> indices;  // of the steps that are sent
   for (std::size_t i = 0; i < change.steps.size(); ++i)
     if (change.steps[i].rank == rank) indices.push_back(i);
@@ -107,14 +159,17 @@ Task<Status> Coordinator::ask(Transaction& change, std::uint32_t rank) {
                                .coordinator = change.id.coordinator,
                                .kind = change.kind,
                                .steps = static_cast<std::uint32_t>(indices.size()),
-                               .uid = change.uid};
+                               .uid = change.uid,
+                               .at_once = at_once ? 1u : 0u,
+                               .reserved = 0};
   std::string steps = encode_steps(change.steps, rank);
   const auto reply = co_await server_.ask(rank, question, std::move(steps));
   if (!reply.ok()) {
     change.unclear.push_back(rank);
     co_return Error(reply.error().code() == ECANCELED ? EAGAIN : reply.error().code());
   }
-  if (reply->refused != 0) {
+  if (reply->refused == wire::Refusal::locked) co_return Error(somebody_waits);
+  if (reply->refused != wire::Refusal::none) {
     if (reply->step >= indices.size()) co_return Error(EIO);
     change.refused_step = indices[reply->step];
     change.found = {.inode = reply->found, .type = reply->found_type};
@@ -122,7 +177,7 @@ Task<Status> Coordinator::ask(Transaction& change, std::uint32_t rank) {
   }
   change.agreed.push_back(rank);
   if (reply->attributes.inode != 0) change.attributes = reply->attributes;
-  co_return Done{};
+  co_return wire::Nothing{};
 }
 
 void Coordinator::abandon(Transaction& change) {

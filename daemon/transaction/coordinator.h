@@ -48,10 +48,11 @@ class Coordinator {
   Coordinator(Server& server, std::uint64_t first_counter)
       : server_(server), counter_(first_counter) {}
 
-  // Has all ranks agree, in the order of their numbers, this one among them; without a message and
-  // without a wait if the steps are all of this rank and nothing has them locked. Nothing is left
-  // behind if it fails. EAGAIN: a name does not hold what was expected: look again. `change` must
-  // live until the task is done. After success commit() must follow before the next suspension.
+  // Has all ranks agree: at the same time if none of them has to wait for a lock, else one after
+  // the other, in the order of their numbers, this one among them; without a message and without a
+  // wait if the steps are all of this rank and nothing has them locked. Nothing is left behind if
+  // it fails. EAGAIN: a name does not hold what was expected: look again. `change` must live until
+  // the task is done. After success commit() must follow before the next suspension.
   Task<Status> prepare(Transaction& change);
   // Does the steps of this rank; the other ranks are told from the top of the loop.
   void commit(Transaction& change, std::int64_t time);
@@ -70,8 +71,12 @@ class Coordinator {
   static std::string encode(std::uint64_t counter, const Committed& change);
 
  private:
+  void begin(Transaction& change);
+  bool asks_several(const Transaction& change) const;
+  Task<Status> agree_at_once(Transaction& change);
   Task<Status> agree(Transaction& change);
-  Task<Status> ask(Transaction& change, std::uint32_t rank);
+  Task<Status> agree_here(Transaction& change, Patience patience);
+  Task<Result<wire::Nothing>> ask(Transaction& change, std::uint32_t rank, bool at_once);
   void abandon(Transaction& change);
   Task<int> tell_abort(std::uint64_t counter, std::uint32_t rank);
   Task<int> tell_all(std::uint64_t counter);

@@ -41,8 +41,9 @@ Task<Result<wire::PrepareReply>> Participant::prepare(wire::Prepare request,
   change.uid = request.uid;
   change.steps = std::move(steps);
   prepared_.emplace(id, std::move(owned));
-  auto reply = co_await agree(change);
-  const bool agreed = reply.ok() && reply->refused == 0;
+  const Patience patience = request.at_once != 0 ? Patience::impatient : Patience::patient;
+  auto reply = co_await agree(change, patience);
+  const bool agreed = reply.ok() && reply->refused == wire::Refusal::none;
   const int told = agreed ? 0 : reply.ok() ? -ECANCELED : -reply.error().code();
   for (Completion* other : change.others) other->finish(told);
   change.others.clear();
@@ -50,15 +51,20 @@ Task<Result<wire::PrepareReply>> Participant::prepare(wire::Prepare request,
   co_return reply;
 }
 
-Task<Result<wire::PrepareReply>> Participant::agree(Prepared& change) {
+Task<Result<wire::PrepareReply>> Participant::agree(Prepared& change, Patience patience) {
   std::vector<LockKey> keys = lock_keys(change.steps, server_.topology.rank);
-  const int locked = co_await lock_all(server_, std::move(keys), &change.locks);
+  const int locked = co_await lock_all(server_, std::move(keys), &change.locks, patience);
+  if (locked == -somebody_waits) {
+    wire::PrepareReply waits{};
+    waits.refused = wire::Refusal::locked;
+    co_return waits;
+  }
   if (locked != 0) co_return Error(-locked);
   if (change.abandoned) co_return Error(ECANCELED);
   wire::PrepareReply reply{};
   if (const auto objection = object(server_, change.steps, change.uid)) {
     if (objection->error != EAGAIN) co_return Error(objection->error);
-    reply.refused = 1;
+    reply.refused = wire::Refusal::other_entry;
     reply.step = static_cast<std::uint32_t>(objection->step);
     reply.found = objection->found.inode;
     reply.found_type = objection->found.type;
@@ -165,7 +171,9 @@ std::string Participant::encode(const Prepared& change) const {
                            .coordinator = change.id.coordinator,
                            .kind = change.kind,
                            .steps = static_cast<std::uint32_t>(change.steps.size()),
-                           .uid = change.uid};
+                           .uid = change.uid,
+                           .at_once = 0,
+                           .reserved = 0};
   std::string bytes(reinterpret_cast<const char*>(&head), sizeof head);
   return bytes.append(encode_steps(change.steps, server_.topology.rank));
 }

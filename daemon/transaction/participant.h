@@ -49,7 +49,7 @@ class Participant {
     std::int64_t patience_ns = 0;
     std::vector<Completion*> others;  // the same question, asked again while it waits
   };
-  Task<Result<wire::PrepareReply>> agree(Prepared& change);
+  Task<Result<wire::PrepareReply>> agree(Prepared& change, Patience patience);
   std::string encode(const Prepared& change) const;
   static BlobKey blob_of(TransactionId id) { return {prepared_blob, id.coordinator, id.counter}; }
   void drop(TransactionId id);

@@ -63,9 +63,12 @@ void unpin(Server& server, std::uint64_t number) {
 
 }  // namespace
 
-Task<int> lock_all(Server& server, std::vector<LockKey> keys, std::vector<LockKey>* taken) {
+Task<int> lock_all(Server& server, std::vector<LockKey> keys, std::vector<LockKey>* taken,
+                   Patience patience) {
   for (LockKey& key : keys) {
-    const int locked = co_await server.names.lock(server.loop, key);
+    int locked = -somebody_waits;
+    if (patience == Patience::patient || server.names.locks().is_free(key))
+      locked = co_await server.names.lock(server.loop, key);
     if (locked != 0) {
       unlock_all(server, *taken);
       co_return locked;

@@ -21,7 +21,11 @@ struct Objection {
 };
 
 // Takes the locks one after the other; `taken` has them then. A negative errno: none is kept.
-Task<int> lock_all(Server& server, std::vector<LockKey> keys, std::vector<LockKey>* taken);
+// Impatient: -somebody_waits rather than to wait for who has one of them, or waits for it.
+enum class Patience : std::uint8_t { patient, impatient };
+inline constexpr int somebody_waits = EINPROGRESS;  // no client gets it
+Task<int> lock_all(Server& server, std::vector<LockKey> keys, std::vector<LockKey>* taken,
+                   Patience patience = Patience::patient);
 void unlock_all(Server& server, std::vector<LockKey>& taken);
 
 // Whether a caller with `uid` may do those of `steps` that are for this rank, and can.

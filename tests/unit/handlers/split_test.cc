@@ -303,5 +303,57 @@ TEST_P(SplitRaces, NoNameIsMissedAndNoneIsMadeTwice) {
   EXPECT_EQ(all.size(), names + workers * 40);
 }
 
+// A directory of four parts, empty again, whose removal rank 0 coordinates.
+class RemovalOfSplit : public Split {
+ protected:
+  RemovalOfSplit() {
+    fill(0, 300);
+    for (int i = 0; i < 300; ++i) EXPECT_EQ(cluster_.unlink(path(i)), 0);
+    cluster_.settle();
+    EXPECT_EQ(parts(), 3u);
+  }
+  void remove() {
+    wire::RemoveDirectory message{};
+    message.where = {.inode = root_inode, .path_bytes = 1, .flags = 0};
+    cluster_.spawn(wire::Op::remove_directory, Cluster::body_of(message, "d"), &done_);
+    cluster_.settle();
+  }
+  Server& server(std::uint32_t rank) { return *cluster_.node(rank).server; }
+  std::uint64_t part_at(std::uint32_t rank) {
+    if (home_rank(directory_) == rank) return directory_;
+    const std::vector<std::uint64_t> there = parts_here(directory());
+    return *std::ranges::find(there, rank, home_rank);
+  }
+  std::optional<int> done_;
+};
+INSTANTIATE_TEST_SUITE_P(Ranks, RemovalOfSplit, testing::Values(4));
+
+TEST_P(RemovalOfSplit, AsksAllRanksAtOnce) {
+  const std::uint32_t silent = home_rank(directory_) == 1 ? 2 : 1;
+  cluster_.node(silent).stopped = true;
+  remove();
+  EXPECT_FALSE(done_.has_value());
+  std::size_t prepared = 0;
+  for (std::uint32_t rank = 1; rank < 4; ++rank) prepared += server(rank).participant.size();
+  EXPECT_EQ(prepared, 2u);
+  cluster_.node(silent).stopped = false;
+  ASSERT_TRUE(cluster_.until([&] { return done_.has_value(); }));
+  EXPECT_EQ(*done_, 0);
+}
+
+TEST_P(RemovalOfSplit, WaitsInOrderWhereSomethingIsLocked) {
+  LockKey key{part_at(2), std::string()};
+  auto& node = cluster_.node(2);
+  ASSERT_EQ(cluster_.run(node.server->names.lock(node.loop, key), node.loop), 0);
+  remove();
+  ASSERT_TRUE(cluster_.until([&] { return server(1).participant.size() == 1; }));
+  cluster_.settle();
+  EXPECT_FALSE(done_.has_value());
+  EXPECT_EQ(server(3).participant.size(), 0u) << "its turn comes after that of rank 2";
+  node.server->names.unlock(key.inode, {});
+  ASSERT_TRUE(cluster_.until([&] { return done_.has_value(); }));
+  EXPECT_EQ(*done_, 0);
+}
+
 }  // namespace
 }  // namespace benchfs

@@ -211,7 +211,9 @@ class Undecided : public testing::Test {
                                  .coordinator = 0,
                                  .kind = wire::TransactionKind::unlink,
                                  .steps = 2,
-                                 .uid = 0};
+                                 .uid = 0,
+                                 .at_once = 0,
+                                 .reserved = 0};
     Server& server = *cluster_.node(0).server;
     return cluster_.run(server.ask(1, question, encode_steps(steps, 1)), cluster_.node(0).loop);
   }
@@ -306,7 +308,9 @@ TEST_F(Undecided, AllWhoMakeNamesInADirectoryThatStaysGoOn) {
                                .coordinator = 0,
                                .kind = wire::TransactionKind::remove_directory,
                                .steps = 1,
-                               .uid = 0};
+                               .uid = 0,
+                               .at_once = 0,
+                               .reserved = 0};
   Server& server = *cluster_.node(0).server;
   ASSERT_TRUE(
       cluster_.run(server.ask(1, question, encode_steps(steps, 1)), cluster_.node(0).loop).ok());
@@ -325,8 +329,13 @@ TEST_F(Undecided, AllWhoMakeNamesInADirectoryThatStaysGoOn) {
 }
 
 TEST_F(Undecided, NumbersOfNoStepsAreRefused) {
-  const wire::Prepare none{
-      .counter = 1, .coordinator = 0, .kind = wire::TransactionKind::unlink, .steps = 0, .uid = 0};
+  const wire::Prepare none{.counter = 1,
+                           .coordinator = 0,
+                           .kind = wire::TransactionKind::unlink,
+                           .steps = 0,
+                           .uid = 0,
+                           .at_once = 0,
+                           .reserved = 0};
   Server& server = *cluster_.node(0).server;
   for (const std::uint32_t steps : {0u, 1u, 2u, 17u}) {
     wire::Prepare question = none;
