@@ -27,25 +27,24 @@ std::int64_t ns(const timespec& time) {
 }
 
 // A time that is later than all that file systems have stamped, and not later than what they will
-// stamp from now on. Their clock stands still for milliseconds, except after somebody looked at a
-// stamp: then the next one is a new one, for the whole kernel (since Linux 6.13).
+// stamp from now on. The kernel's clock of stamps stands still for milliseconds, except after
+// somebody looked at a stamp: then the next one is of the precise clock, if it would be the same,
+// and no later one is before it (since Linux 6.13). Others stamp by the precise clock.
 std::int64_t advance_clock() {
   static const int probe = ::memfd_create("clock", MFD_CLOEXEC);
-  struct stat before {};
-  struct stat after {};
-  // Twice: the first stamp may still be the last one that another file was given.
-  for (int i = 0; i < 2; ++i) {
-    ::fstat(probe, &before);
-    ::fchmod(probe, before.st_mode ^ S_IRUSR);
-  }
-  ::fstat(probe, &after);
-  if (ns(after.st_ctim) > ns(before.st_ctim)) return ns(after.st_ctim);
   timespec begin{};
+  ::clock_gettime(CLOCK_REALTIME, &begin);
+  for (int i = 0; i < 8; ++i) {
+    struct stat status {};
+    ::fstat(probe, &status);
+    ::fchmod(probe, status.st_mode ^ S_IRUSR);
+    ::fstat(probe, &status);
+    if (ns(status.st_ctim) > ns(begin)) return ns(status.st_ctim);
+  }
   timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &begin);
   do {
     ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  } while (ns(now) == ns(begin));
+  } while (ns(now) <= ns(begin));
   return ns(now);
 }
 
