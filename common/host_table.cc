@@ -136,12 +136,21 @@ std::uint32_t HostTable::idle(std::uint32_t index) {
   return 0;
 }
 
-void HostTable::push_release(std::uint32_t entry) {
-  if (entries[entry].releasing.exchange(1) != 0) return;
-  std::uint32_t head = release_head.load();
+std::uint32_t HostTable::list_of(const SizeEntry& entry) const {
+  constexpr std::uint32_t leaders = EntryPlace::foreign | EntryPlace::has_locks;
+  return (entry.place & leaders) != 0 ? leaders_list : release_list(home_rank(entry.inode));
+}
+
+void HostTable::push_release(std::uint32_t index) {
+  SizeEntry& entry = entries[index];
+  if (entry.releasing.exchange(1) != 0) return;
+  entry.place &= ~std::uint32_t{EntryPlace::has_locks};
+  if (locks.any(entry.inode)) entry.place |= EntryPlace::has_locks;
+  auto& list = release_heads[list_of(entry)];
+  std::uint32_t head = list.load();
   do {
-    entries[entry].next_release = head;
-  } while (!release_head.compare_exchange_weak(head, entry));
+    entry.next_release = head;
+  } while (!list.compare_exchange_weak(head, index));
 }
 
 ProcessRecord* HostTable::known_record(ProcessId process) {
@@ -488,12 +497,23 @@ std::vector<HeldInode> HostTable::held(ProcessId self, std::uint32_t home, std::
 
 void HostTable::recover(ProcessId self) {
   const Locked locked(*this, self);
-  release_head.store(0);
+  for (auto& head : release_heads) head.store(0);
   for (std::uint32_t i = 1; i <= entry_high; ++i) {
     entries[i].releasing.store(0);
     entries[i].place &= ~std::uint32_t{EntryPlace::kept};  // the leader that kept it died
   }
   recount();
+  release_help.store(1);
+}
+
+void HostTable::recover(ProcessId self, std::uint32_t list) {
+  const Locked locked(*this, self);
+  release_heads[list].store(0);
+  for (std::uint32_t i = 1; i <= entry_high; ++i) {
+    SizeEntry& entry = entries[i];
+    if (entry.inode == 0 || list_of(entry) != list || entry.releasing.exchange(0) == 0) continue;
+    if (entry.opens == 0) idle(i);
+  }
 }
 
 void HostTable::recount() {

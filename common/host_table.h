@@ -74,6 +74,7 @@ enum EntryPlace : std::uint32_t {
   written = 2,     // opened for writing in this session
   given_back = 4,  // its release is under way
   kept = 8,        // foreign, only read, and not released while its home leases it to this host
+  has_locks = 16,  // when it was put on a release list: the leader gives them back first
 };
 
 struct alignas(64) ProcessRecord {
@@ -150,11 +151,14 @@ struct HostTable {
   RobustLock process_lock;                    // giving out process records
   std::atomic<std::uint32_t> process_events;  // the leader looks for new records
   std::atomic<std::uint32_t> process_high;    // records ever used
-  std::atomic<std::uint32_t> release_head;    // entries whose last slot was closed
+  std::atomic<std::uint32_t> release_help;    // 1: the leader is to take all release lists
   std::uint32_t slot_free, slot_high;
   std::uint32_t entry_free, entry_high;
   std::uint32_t inline_bytes;  // contents of up to so many stay in cells; 0: all go to chunks
   std::uint32_t reserved[4];
+  static constexpr std::uint32_t release_lists = 64;
+  // Entries whose last slot was closed, linked by next_release: see release_list().
+  alignas(64) std::array<std::atomic<std::uint32_t>, release_lists> release_heads;
   alignas(64) std::array<std::atomic<std::uint32_t>, size_buckets> buckets;
   alignas(64) std::array<OpenSlot, open_slots> slots;
   std::array<SizeEntry, size_entries> entries;
@@ -172,7 +176,7 @@ struct HostTable {
   // A slot with one reference, held by `record`. 0: all are in use.
   std::uint32_t take_slot(ProcessId self, ProcessRecord& record);
   // Drops `record`'s reference; the last one closes the slot. Returns an entry that became idle and
-  // was put on the release list (the caller rings the leader), else 0.
+  // was put on a release list (the caller rings the server that takes it), else 0.
   std::uint32_t drop_slot(ProcessId self, ProcessRecord& record, std::uint32_t index);
   bool holds(const ProcessRecord& record, std::uint32_t index) const;
   // One more process for a slot. False: it was closed meanwhile.
@@ -183,7 +187,7 @@ struct HostTable {
   // A record with all that `parent` holds, for a process about to be forked by it. Its process
   // word is `parent | embryo` until one of the two writes the child's.
   ProcessRecord* fork_record(ProcessId self, ProcessRecord& parent);
-  // Gives up everything `record` holds, and the record. True: entries were put on the release list.
+  // Gives up everything `record` holds, and the record. True: entries were put on release lists.
   bool drop_record(ProcessId self, ProcessRecord& record);
 
   // What a server does with the home's answer to an open: entry for the inode with one more slot,
@@ -222,18 +226,26 @@ struct HostTable {
   // a client may be about to give its cell its place.
   void reclaim_cells(ProcessId self, const std::vector<bool>& homes);
 
+  // The list of files at home at `rank`, which it takes itself. Those of other hosts, and those
+  // that may be locked, are on the leader's.
+  static constexpr std::uint32_t leaders_list = 0;
+  static std::uint32_t release_list(std::uint32_t rank) { return 1 + rank % (release_lists - 1); }
+  bool has_releases(std::uint32_t list) const { return release_heads[list].load() != 0; }
+  std::uint32_t take_releases(std::uint32_t list) {
+    return has_releases(list) ? release_heads[list].exchange(0) : 0;
+  }
   // A leader that follows one that died, which may have been anywhere: counts the opens of each
-  // entry anew, and puts those without any on the release list.
+  // entry anew, and puts those without any on the release lists.
   void recover(ProcessId self);
-  // Leader: takes the release list; the entries are linked by next_release.
-  std::uint32_t take_releases() { return release_head.exchange(0); }
-  // Leader: what to tell the home. `keep`: if the home is on another host and nobody wrote, nothing
-  // is given back until give_up().
+  // A server that follows one that died: the same for the files of its list.
+  void recover(ProcessId self, std::uint32_t list);
+  // Who took a list: what to tell the home. `keep`: if the home is on another host and nobody
+  // wrote, nothing is given back until give_up().
   Released begin_release(ProcessId self, std::uint32_t entry, bool keep = false);
-  // Leader: puts what is kept of an inode, or of all at home at a rank, on the release list.
+  // Leader: puts what is kept of an inode, or of all at home at a rank, on its release list.
   void give_up(ProcessId self, std::uint64_t inode);
   void give_up_all(ProcessId self, std::uint32_t home);
-  // Leader: the home has ended this tenure, or knows the last access.
+  // The home has ended this tenure, or knows the last access.
   void end_release(ProcessId self, std::uint32_t entry, const Released& told);
   // Up to `most` inodes at home at `home`, from entry `from` on, which becomes that of the next; 0:
   // there are no more.
@@ -254,7 +266,8 @@ struct HostTable {
   std::uint32_t find_locked(std::uint64_t inode) const;
   std::uint32_t new_entry(std::uint64_t inode);  // 0: all are in use
   void push_release(std::uint32_t entry);
-  std::uint32_t closed(std::uint32_t entry);  // returns it if the leader is to look
+  std::uint32_t list_of(const SizeEntry& entry) const;
+  std::uint32_t closed(std::uint32_t entry);  // returns it if a server is to look
   std::uint32_t idle(std::uint32_t entry);
   void give_up(SizeEntry& entry);
   void free_entry(std::uint32_t entry);

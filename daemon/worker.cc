@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "daemon/channel/greeting.h"
 #include "daemon/channel/local_channel.h"
+#include "daemon/channel/releases.h"
 #include "daemon/handlers/common.h"
 #include "daemon/handlers/lock_recovery.h"
 #include "daemon/handlers/open_state.h"
@@ -96,6 +97,7 @@ class Worker {
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Snapshots> snapshots_;
   std::unique_ptr<HostKeeper> keeper_;
+  std::unique_ptr<Releases> releases_;
   std::unique_ptr<LocalChannel> channel_;
   bool ending_ = false;
   bool hurry_ = false;
@@ -266,11 +268,14 @@ Status Worker::serve() {
   if (server_->topology.is_leader()) {
     server_->held = std::make_unique<LeaseHolder>(leased_.at<LeasedView>(), start_.size);
     keeper_ = std::make_unique<HostKeeper>(*server_, start_.incarnation != 0);
-    loop_->add(*keeper_);
   }
+  releases_ = std::make_unique<Releases>(*server_, start_.incarnation != 0);
   TRY(LocalChannel::Parts parts, channel_parts());
   parts.host = host;
   channel_ = std::make_unique<LocalChannel>(*server_, keeper_.get(), std::move(parts));
+  // Armed after the channel, from when on clients ring.
+  if (keeper_ != nullptr) loop_->add(*keeper_);
+  loop_->add(*releases_);
 
   PeerIdentity identity;
   identity.instance = start_.instance;

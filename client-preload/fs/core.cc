@@ -79,8 +79,9 @@ void Core::after_fork_parent(pid_t child) {
     record->process.compare_exchange_strong(expected, static_cast<ProcessId>(child));
     host.table().process_events.fetch_add(1);
     ring = true;
-  } else if (record != nullptr) {
-    ring = host.table().drop_record(host.self(), *record);
+  } else if (record != nullptr && host.table().drop_record(host.self(), *record)) {
+    host.table().release_help.store(1);
+    ring = true;
   }
   privates.lock().unlock();
   descriptors.lock().unlock();

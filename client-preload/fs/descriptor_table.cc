@@ -84,16 +84,18 @@ std::shared_ptr<OpenFile> DescriptorTable::identify(int fd) {
   if (!core_.ready().ok() || !core_.host.is_placeholder(status.st_dev, status.st_ino))
     return nullptr;
   std::shared_ptr<OpenFile> found;
-  bool rings = core_.host.known_record() == nullptr;
+  const bool is_known = core_.host.known_record() != nullptr;
+  bool rings = false;
   {
     const Guard guard(lock_);
-    rings |= sweep();
+    rings = sweep();
     const std::uint32_t slot = core_.host.table().slot_at(static_cast<std::uint64_t>(position));
     OpenFile* const file = slot != 0 ? file_of_slot(slot) : nullptr;
     rings |= set_cell(fd, file);
     if (file != nullptr) found = file->self_;
   }
   ring(rings);
+  if (!is_known) core_.host.ring_leader();
   return found;
 }
 
@@ -107,7 +109,7 @@ OpenFile* DescriptorTable::file_of_slot(std::uint32_t slot) {
   if (!table.holds(*record, slot)) {
     if (!table.hold(*record, slot)) return nullptr;
     if (table.slot_at(position) != slot) {  // closed and given out again meanwhile
-      table.drop_slot(core_.host.self(), *record, slot);
+      if (table.drop_slot(core_.host.self(), *record, slot) != 0) table.release_help.store(1);
       return nullptr;
     }
   }
@@ -158,6 +160,7 @@ bool DescriptorTable::retire(OpenFile& file) {
   free_.push_back(&file);
   if (table.locks.any(file.inode()) && table.slot_at(file.position_) == 0) {
     table.locks.orphans.fetch_add(1);  // in case two closed it at once, or a lock came late
+    table.release_help.store(1);
     rings = true;
   }
   return rings;
@@ -183,7 +186,7 @@ bool DescriptorTable::sweep() {
 }
 
 void DescriptorTable::ring(bool needed) {
-  if (needed) core_.host.ring_leader();
+  if (needed) core_.host.ring_for_releases();
 }
 
 void DescriptorTable::not_ours(int fd) {
@@ -264,7 +267,7 @@ Result<std::uint32_t> DescriptorTable::take_slot(const ShownFile* unasked) {
     if (slot != 0 && unasked != nullptr)
       table.open_unasked(core_.host.self(), *unasked, table.slots[slot]);
   }
-  ring(!is_known);
+  if (!is_known) core_.host.ring_leader();
   if (slot == 0) return Error(ENFILE);
   return slot;
 }
@@ -341,7 +344,7 @@ void DescriptorTable::adopt_inherited() {
     if (table.holds(*record, slot) && slots_[slot].load() == nullptr &&
         record->working_slot.load() != slot) {
       const std::uint64_t inode = table.slots[slot].inode.load();
-      table.drop_slot(core_.host.self(), *record, slot);
+      if (table.drop_slot(core_.host.self(), *record, slot) != 0) table.release_help.store(1);
       if (table.locks.any(inode)) table.locks.orphans.fetch_add(1);
     }
   }
@@ -379,7 +382,7 @@ void DescriptorTable::before_exec() {
     if (std::ranges::find(kept, slot) != kept.end() || record->working_slot.load() == slot ||
         table.slots[slot].refs.load() < 2 || !table.holds(*record, slot))
       continue;
-    table.drop_slot(core_.host.self(), *record, slot);
+    if (table.drop_slot(core_.host.self(), *record, slot) != 0) table.release_help.store(1);
     left_.push_back(file->position_);
   }
 }

@@ -208,6 +208,22 @@ std::uint64_t Host::requests_sent() const {
   return sum;
 }
 
+// The leader looks after those that this process has no doorbell of.
+void Host::ring_for_releases() {
+  bool leader_helps =
+      table_->has_releases(HostTable::leaders_list) || table_->release_help.load() != 0;
+  for (const auto& server : servers_) {
+    if (!table_->has_releases(HostTable::release_list(server->rank))) continue;
+    if (server->channel.load(std::memory_order_acquire) != nullptr || server == servers_.front()) {
+      server->bell.ring();
+      continue;
+    }
+    table_->release_help.store(1);
+    leader_helps = true;
+  }
+  if (leader_helps) ring_leader();
+}
+
 // The parent's slots are its own: the child drops them and connects when it has something to ask.
 void Host::forked(ProcessRecord* record) {
   self_ = process_id(sys::getpid());

@@ -76,8 +76,9 @@ class Host {
   Result<int> wait_file(std::uint32_t rank);
   // Its descriptor was closed behind our back.
   void lost(LocalServer& server);
-  // Entries were put on the release list: the leader is to look.
   void ring_leader() { leader().bell.ring(); }
+  // Entries were put on release lists: whoever takes them is to look.
+  void ring_for_releases();
 
   // This process's record in the table, made on first need. Null: all are in use. Whoever may have
   // made it rings the leader, which then watches the process whatever becomes of its sockets.

@@ -31,18 +31,32 @@ class HostTables : public testing::Test {
     for (const OpenSlot& slot : table->slots) live += slot.refs.load() != 0 ? 1 : 0;
     return live;
   }
-  // What the leader does with what was closed.
+  // What servers do with what was closed.
   std::uint32_t release_all() {
     std::uint32_t opens = 0;
-    std::uint32_t entry = table->take_releases();
-    while (entry != 0) {
-      const std::uint32_t next = table->entries[entry].next_release;
-      const Released released = table->begin_release(self, entry);
-      opens += released.opens;
-      if (released.inode != 0) table->end_release(self, entry, released);
-      entry = next;
+    for (std::uint32_t list = 0; list < HostTable::release_lists; ++list) {
+      std::uint32_t entry = table->take_releases(list);
+      while (entry != 0) {
+        const std::uint32_t next = table->entries[entry].next_release;
+        const Released released = table->begin_release(self, entry);
+        opens += released.opens;
+        if (released.inode != 0) table->end_release(self, entry, released);
+        entry = next;
+      }
     }
     return opens;
+  }
+  std::vector<std::uint32_t> lists_with_releases() const {
+    std::vector<std::uint32_t> lists;
+    for (std::uint32_t list = 0; list < HostTable::release_lists; ++list)
+      if (table->has_releases(list)) lists.push_back(list);
+    return lists;
+  }
+  void open_and_close(const Granted& granted) {
+    ProcessRecord* const record = table->record_of(self, true);
+    const std::uint32_t slot = table->take_slot(self, *record);
+    table->slots[slot].entry.store(table->opened(self, granted));
+    EXPECT_NE(table->drop_slot(self, *record, slot), 0u);
   }
 
   HostTable* table;
@@ -106,6 +120,38 @@ TEST_F(HostTables, LastCloseAsksForOneReleaseOfAllOpens) {
   EXPECT_NE(table->drop_slot(self, *record, slots[2]), 0u);
   EXPECT_EQ(release_all(), 3u);
   EXPECT_EQ(table->find(self, 99, 1), 0u);
+}
+
+TEST_F(HostTables, WhoReleasesAFileIsItsHomeOrTheLeader) {
+  using Lists = std::vector<std::uint32_t>;
+  const std::uint64_t number = make_inode(3, 5);
+  open_and_close({.inode = number, .session = 1, .size = 10});
+  EXPECT_EQ(lists_with_releases(), Lists{HostTable::release_list(3)});
+  EXPECT_EQ(release_all(), 1u);
+  open_and_close({.inode = number, .session = 2, .size = 10, .foreign = true});
+  EXPECT_EQ(lists_with_releases(), Lists{HostTable::leaders_list});
+  EXPECT_EQ(release_all(), 1u);
+  const HeldBy by{.inode = number,
+                  .owner = 1,
+                  .owner_kind = wire::LockOwnerKind::description,
+                  .space = wire::LockSpace::whole};
+  const LockRange all{.start = 0, .last = wire::lock_last_max, .kind = wire::LockKind::shared};
+  ASSERT_TRUE(table->locks.set(self, by, all).ok());
+  open_and_close({.inode = number, .session = 3, .size = 10});
+  EXPECT_EQ(lists_with_releases(), Lists{HostTable::leaders_list});
+  EXPECT_EQ(release_all(), 1u);
+  EXPECT_NE(HostTable::release_list(0), HostTable::leaders_list);
+}
+
+TEST_F(HostTables, WhatADeadServerHadTakenIsOnItsListAgain) {
+  for (const std::uint32_t rank : {1u, 2u})
+    open_and_close({.inode = make_inode(rank, 7), .session = 1, .size = 10});
+  const std::uint32_t list = HostTable::release_list(1);
+  ASSERT_NE(table->take_releases(list), 0u);
+  table->recover(self, list);
+  EXPECT_EQ(lists_with_releases().size(), 2u);
+  EXPECT_EQ(release_all(), 2u);
+  EXPECT_EQ(table->find(self, make_inode(1, 7), 1), 0u);
 }
 
 TEST_F(HostTables, CellsGoRoundAndSomeAreKept) {

@@ -295,7 +295,8 @@ TEST_P(ShownFileNames, FindsNamesOfASplitDirectoryWithoutARequest) {
   const std::uint64_t before = fs->requests_sent();
   look();
   EXPECT_EQ(fs->requests_sent(), before);
-  for (int i = 0; i < 300; ++i) EXPECT_TRUE(fs->rename(at(name_of(i)), at(name_of(i + 300)), 0).ok());
+  for (int i = 0; i < 300; ++i)
+    EXPECT_TRUE(fs->rename(at(name_of(i)), at(name_of(i + 300)), 0).ok());
   for (int i = 0; i < 300; ++i) EXPECT_EQ(stat_error(name_of(i)), ENOENT) << i;
   for (int i = 300; i < 600; ++i) EXPECT_EQ(size_of(name_of(i)), 1) << i;
   ASSERT_TRUE(fs->change_mode(at("d"), 0600, true).ok());

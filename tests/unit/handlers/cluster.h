@@ -15,6 +15,7 @@
 
 #include "common/placement.h"
 #include "daemon/channel/host_keeper.h"
+#include "daemon/channel/releases.h"
 #include "daemon/handlers/common.h"
 #include "daemon/journal/replay.h"
 #include "daemon/journal/snapshot.h"
@@ -268,6 +269,7 @@ class Cluster {
     std::unique_ptr<Journal> journal;
     std::unique_ptr<Snapshots> snapshots;
     std::unique_ptr<HostKeeper> keeper;
+    std::unique_ptr<Releases> releases;
   };
   Node& node(std::uint32_t rank) { return *nodes_[rank]; }
   // What the ranks show is what they know.
@@ -482,6 +484,8 @@ class Cluster {
       node.keeper = std::make_unique<HostKeeper>(*node.server, incarnations_[r] != 0);
       node.loop.add(*node.keeper);
     }
+    node.releases = std::make_unique<Releases>(*node.server, incarnations_[r] != 0);
+    node.loop.add(*node.releases);
     PeerIdentity identity;
     identity.rank = r;
     identity.size = topology.size;

@@ -135,7 +135,8 @@ TEST_P(Names, ARemovedDirectoryStaysForWhoHasItOpen) {
   EXPECT_EQ(ask(wire::MakeDirectory{}, ".").error, EEXIST);
   EXPECT_EQ(ask(wire::Stat{}, "..").error, 0);
   const wire::List list{.inode = number, .cookie = 0};
-  EXPECT_EQ(cluster_.ask(wire::Op::list, home_rank(number), 0, Cluster::body_of(list)).error, ENOENT);
+  EXPECT_EQ(cluster_.ask(wire::Op::list, home_rank(number), 0, Cluster::body_of(list)).error,
+            ENOENT);
   const wire::NameOf name{.inode = number};
   EXPECT_EQ(cluster_.ask(wire::Op::name_of, home_rank(number), 0, Cluster::body_of(name)).error,
             ENOENT);
