@@ -175,6 +175,7 @@ bool keep_content(Server& server, Inode& inode, std::string_view content) {
   if (inode.stored == stored_nowhere) inode.stored = cells.take(inode.number, 0);
   if (inode.stored == stored_nowhere) return false;
   inode.pages = Inode::pages_dense;
+  inode.content_logged = false;
   cells.fill(inode.stored, wire::bytes_of(content));
   return true;
 }
@@ -258,6 +259,7 @@ bool reshape_alone(Server& server, Inode& inode, NewSize wanted) {
   const std::uint64_t known = inode.size;
   if (*wanted < known) server.table.contents.trim(inode.stored, *wanted);
   inode.size = *wanted;
+  inode.content_logged = false;
   if (*wanted != known) inode.pages = pages_after(inode, known);
   inode.modified = inode.changed = now();
   return true;
@@ -314,6 +316,7 @@ Task<Status> reshape_locked(Server& server, Inode& inode, NewSize wanted) {
     status = co_await write_first_chunk(server, number, std::move(content));
   }
   server.names.change(number);
+  inode.content_logged = false;
   const Stored before = inode.stored;
   if (status.ok()) {
     if (to_chunks) {

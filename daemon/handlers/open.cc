@@ -125,6 +125,7 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   }
   if (writes && !known->writes) {
     known->writes = true;
+    inode->content_logged = false;
     server.names.change(number);  // its size and times are the writers' from here on
   }
   ++known->opens;

@@ -119,7 +119,10 @@ bool decode_xattrs(std::span<const std::byte> bytes, Inode& inode) {
 bool decode_content(std::span<const std::byte> bytes, RecordedContent& content) {
   const auto has_cell = wire::parse<std::uint64_t>(bytes);
   if (!has_cell.ok() || *has_cell > 1 || bytes.size() - number_bytes > cell_bytes) return false;
-  content = {.small = true, .has_cell = *has_cell != 0, .bytes = bytes.subspan(number_bytes)};
+  content = {.small = true,
+             .has_cell = *has_cell != 0,
+             .is_same = false,
+             .bytes = bytes.subspan(number_bytes)};
   return true;
 }
 
@@ -139,13 +142,16 @@ bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& in
       return decode_partition(bytes, inode);
     case InodePartKind::content:
       return decode_content(bytes, content);
+    case InodePartKind::same_content:
+      content = {.small = true, .has_cell = false, .is_same = true, .bytes = {}};
+      return bytes.empty();
   }
   return false;
 }
 
 }  // namespace
 
-std::size_t inode_record_bytes(const Inode& inode, std::span<const std::byte> content) {
+std::size_t inode_record_bytes(const Inode& inode, ContentToRecord content) {
   std::size_t bytes = sizeof(InodeRecord);
   if (inode.directory != nullptr) bytes += sizeof(InodePart) + directory_bytes(*inode.directory);
   if (inode.target != nullptr) bytes += sizeof(InodePart) + inode.target->size();
@@ -153,11 +159,12 @@ std::size_t inode_record_bytes(const Inode& inode, std::span<const std::byte> co
   if (inode.xattrs != nullptr) bytes += sizeof(InodePart) + xattrs_bytes(*inode.xattrs);
   if (has_partition(inode))
     bytes += sizeof(InodePart) + partition_bytes(*inode.directory->partition);
-  if (inode.is_small()) bytes += sizeof(InodePart) + number_bytes + content.size();
+  if (inode.is_small()) bytes += sizeof(InodePart);
+  if (inode.is_small() && content.has_value()) bytes += number_bytes + content->size();
   return bytes;
 }
 
-void encode_inode(const Inode& inode, std::span<const std::byte> content, std::byte* out) {
+void encode_inode(const Inode& inode, ContentToRecord content, std::byte* out) {
   Writer writer(out);
   writer.put(InodeRecord{.number = inode.number,
                          .size = inode.size,
@@ -208,10 +215,12 @@ void encode_inode(const Inode& inode, std::span<const std::byte> content, std::b
                                .depth = partition.depth});
     for (const Partition::Later& part : partition.later) writer.put(part);
   }
-  if (inode.is_small()) {
-    writer.begin_part(InodePartKind::content, number_bytes + content.size());
+  if (inode.is_small() && !content.has_value()) {
+    writer.begin_part(InodePartKind::same_content, 0);
+  } else if (inode.is_small()) {
+    writer.begin_part(InodePartKind::content, number_bytes + content->size());
     writer.put(std::uint64_t{in_cell(inode.stored) ? 1U : 0U});
-    writer.put(content);
+    writer.put(*content);
   }
 }
 

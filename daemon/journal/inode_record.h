@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "common/wire.h"
@@ -30,12 +31,13 @@ struct InodeRecord {
 static_assert(wire::Struct<InodeRecord> && sizeof(InodeRecord) == 72);
 
 enum class InodePartKind : std::uint16_t {
-  directory = 1,   // u64 parent, name
-  target = 2,      // of a symlink
-  open_hosts = 3,  // u64 reserved_end, then an OpenHostRecord each
-  xattrs = 4,      // an XattrRecord each
-  partition = 5,   // PartitionRecord, then a Partition::Later each
-  content = 6,     // u64: 1 if there are bytes, which follow; a file without it is in chunks
+  directory = 1,     // u64 parent, name
+  target = 2,        // of a symlink
+  open_hosts = 3,    // u64 reserved_end, then an OpenHostRecord each
+  xattrs = 4,        // an XattrRecord each
+  partition = 5,     // PartitionRecord, then a Partition::Later each
+  content = 6,       // u64: 1 if there are bytes, which follow; a file without it is in chunks
+  same_content = 7,  // nothing: the bytes are those of the record before
 };
 
 struct InodePart {
@@ -75,13 +77,15 @@ static_assert(wire::Struct<PartitionRecord> && wire::Struct<Partition::Later>);
 struct RecordedContent {
   bool small = false;     // not in chunks
   bool has_cell = false;  // else it has holes alone
+  bool is_same = false;   // as an earlier record says
   std::span<const std::byte> bytes;
 };
 
-// `content`: of a small file (Namespace::content).
-std::size_t inode_record_bytes(const Inode& inode, std::span<const std::byte> content);
+// Of a small file (Namespace::content). None: an earlier record has it.
+using ContentToRecord = std::optional<std::span<const std::byte>>;
+std::size_t inode_record_bytes(const Inode& inode, ContentToRecord content);
 // Writes inode_record_bytes(inode, content) bytes.
-void encode_inode(const Inode& inode, std::span<const std::byte> content, std::byte* out);
+void encode_inode(const Inode& inode, ContentToRecord content, std::byte* out);
 // Makes `inode` what the record says; a directory keeps its entries, a file its place (`stored`),
 // as the caller has the cells. Of hosts that have it open `opens` is 0, as only they know. False:
 // not such a record.

@@ -136,7 +136,7 @@ Task<Status> Snapshots::write(SnapshotFile& file) {
 // Whether it has entries, too.
 bool Snapshots::add_inode(SnapshotFile& file, std::uint64_t number) const {
   const Inode* const inode = server_.names.find(number);
-  if (inode == nullptr) return false;  // erased meanwhile: the log says so
+  if (inode == nullptr || inode->is_removed()) return false;  // meanwhile: the log says so
   const auto content = server_.names.content(*inode);
   encode_inode(*inode, content,
                file.append(RecordType::inode, inode_record_bytes(*inode, content)));

@@ -188,9 +188,15 @@ void Namespace::log_to(Journal& journal) {
     for (const std::uint64_t number : inodes_.numbers(shard)) changed_.push_back(number);
 }
 
+ContentToRecord Namespace::content_to_log(const Inode& inode) const {
+  if (inode.content_logged) return {};
+  return content(inode);
+}
+
 void Namespace::log_inode(const Inode& inode) {
-  const auto bytes = content(inode);
+  const auto bytes = content_to_log(inode);
   encode_inode(inode, bytes, journal_->append(RecordType::inode, inode_record_bytes(inode, bytes)));
+  inode.content_logged = inode.is_small() && (inode.open == nullptr || !inode.open->written());
 }
 
 void Namespace::log_changes() {
@@ -201,7 +207,7 @@ void Namespace::log_changes() {
     if (std::find(later, end, changed_[i]) != end) continue;  // once is enough
     const Inode* const inode = known(changed_[i]);
     if (inode == nullptr || inode->is_removed()) continue;
-    if (journal_->has_room(room_at_last + inode_record_bytes(*inode, content(*inode))))
+    if (journal_->has_room(room_at_last + inode_record_bytes(*inode, content_to_log(*inode))))
       log_inode(*inode);
     else
       changed_[kept++] = changed_[i];
@@ -372,6 +378,10 @@ bool Namespace::restore_inode(std::span<const std::byte> record) {
 bool Namespace::restore_content(Inode& inode, const RecordedContent& content) {
   if (inode.type() != S_IFREG || table_ == nullptr) return true;
   ContentCells& cells = table_->contents;
+  if (content.is_same) {
+    if (!inode.is_small()) inode.stored = stored_nowhere;  // a later record says that it has gone
+    return true;
+  }
   if (!content.has_cell) {
     cells.give(inode.stored);
     inode.stored = content.small ? stored_nowhere : in_chunks;

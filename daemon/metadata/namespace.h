@@ -202,6 +202,7 @@ class Namespace {
   bool restore_erasure(const ErasedRecord& record);
   bool restore_closing(const ClosedRecord& record);
   bool restore_entry(std::span<const std::byte> body);
+  ContentToRecord content_to_log(const Inode& inode) const;
   void log_inode(const Inode& inode);
   void log_entry(const Inode& directory, std::string_view name, Entry entry);
   bool changing(std::uint64_t directory, std::string_view name);

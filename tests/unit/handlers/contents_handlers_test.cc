@@ -294,6 +294,47 @@ TEST_F(ContentsAfterARestart, ComeFromTheJournalOfClosedFiles) {
   EXPECT_TRUE(cluster_.until([&] { return cluster_.chunk_files() == 0; }));
 }
 
+// Only who writes to the file, or cuts it, has its bytes logged anew.
+TEST_F(ContentsAfterARestart, WereLoggedOnceForManyChangesOfAttributes) {
+  const auto made = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  write(*made, 0, 0, std::string(3000, 'a'));
+  cluster_.close(*made, 0);
+  const auto change_all = [&] {
+    const std::uint64_t before = cluster_.node(0).journal->log_bytes();
+    for (const std::uint32_t mode : {0600u, 0640u, 0644u}) {
+      wire::SetAttributes message{};
+      message.valid = wire::valid_mode;
+      message.mode = mode;
+      EXPECT_EQ(cluster_.at_path(message, "f").error, 0);
+      EXPECT_EQ(cluster_.rename("f", "g"), 0);
+      EXPECT_EQ(cluster_.rename("g", "f"), 0);
+      cluster_.settle();
+    }
+    return cluster_.node(0).journal->log_bytes() - before;
+  };
+  const auto content = [&] {
+    const auto opened = cluster_.open("f", O_RDONLY, 0);
+    const std::string text = read(*opened, 0);
+    cluster_.close(*opened, 0);
+    return text;
+  };
+  EXPECT_LT(change_all(), 3000u);
+  restart_home();
+  EXPECT_EQ(content(), std::string(3000, 'a'));
+
+  const auto writer = cluster_.open("f", O_RDWR, 0);
+  write(*writer, 0, 0, "bb");
+  cluster_.close(*writer, 0);
+  EXPECT_LT(change_all(), 3000u);
+  restart_home();
+  EXPECT_EQ(content(), "bb" + std::string(2998, 'a'));
+  ASSERT_EQ(truncate("f", 3), 0);
+  change_all();
+  restart_home();
+  EXPECT_EQ(content(), "bba");
+  ASSERT_EQ(cluster_.unlink("f"), 0);
+}
+
 // What clients wrote meanwhile is where they wrote it.
 TEST_F(ContentsAfterARestart, AreThoseThatWritersHaveInTheirCells) {
   const auto here = cluster_.open("here", O_CREAT | O_RDWR, 0);

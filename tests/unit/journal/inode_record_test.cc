@@ -65,6 +65,10 @@ TEST(InodeRecord, OfASmallFileCarriesItsContent) {
   const auto empty = encoded(file);
   ASSERT_TRUE(decode_inode(empty, back, content));
   EXPECT_TRUE(content.small && !content.has_cell);
+  std::vector<std::byte> same(inode_record_bytes(file, std::nullopt));
+  encode_inode(file, std::nullopt, same.data());
+  ASSERT_TRUE(decode_inode(same, back, content));
+  EXPECT_TRUE(content.small && content.is_same);
   file.stored = in_chunks;
   const auto large = encoded(file);
   ASSERT_TRUE(decode_inode(large, back, content));
