@@ -35,6 +35,28 @@ TEST_F(Sizes, TheOnlyHostIsExactUntilAnotherOpens) {
   EXPECT_EQ(b->attributes.size, 5000u);  // what A's writers had reached
 }
 
+// The leader is not needed for it.
+TEST(Releases, OfFilesAtHomeAtAnotherRankOfTheHostAreItsOwn) {
+  Cluster cluster({0, 0});
+  std::string path = "f";
+  ASSERT_EQ(cluster.make_directory("d0"), 0);
+  for (int i = 0; home_rank(cluster.stat("d" + std::to_string(i))->inode) != 1; ++i)
+    ASSERT_EQ(cluster.make_directory("d" + std::to_string(i + 1)), 0);
+  for (int i = 0; i < 64 && path == "f"; ++i) {
+    const std::string directory = "d" + std::to_string(i);
+    if (home_rank(cluster.stat(directory)->inode) == 1) path = directory + "/f";
+  }
+  const auto opened = cluster.open(path, O_CREAT | O_RDWR, 0);
+  ASSERT_TRUE(opened.ok());
+  ASSERT_EQ(home_rank(opened->attributes.inode), 1u);
+  SizeEntry& entry = cluster.entry(*opened, 0);
+  Server& server = *cluster.node(0).server;
+  cluster.node(0).stopped = true;
+  server.table.undo_open(server.self, server.table.index_of(entry));
+  EXPECT_TRUE(cluster.until([&] { return entry.inode == 0; }));
+  cluster.node(0).stopped = false;
+}
+
 TEST_F(Sizes, AStatSeesWhatEitherHostWrote) {
   const auto a = cluster_.open("f", O_CREAT | O_RDWR, 0);
   const auto b = cluster_.open("f", O_RDWR, 1);
