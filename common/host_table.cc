@@ -9,7 +9,7 @@
 namespace benchfs {
 namespace {
 
-constexpr std::uint64_t position_tag = std::uint64_t{1} << 42;
+constexpr std::uint64_t position_tag = HostTable::common_position;
 constexpr std::uint32_t check_mask = (1u << 22) - 1;
 
 std::uint32_t bucket_of(std::uint64_t inode) {
@@ -130,7 +130,8 @@ std::uint32_t HostTable::idle(std::uint32_t index) {
   const bool is_kept = (entry.place & EntryPlace::kept) != 0;
   if ((entry.granted != 0 && !is_kept) || has_news_of_access(entry)) {
     push_release(index);
-    return index;
+    // A last access alone is told when the server wakes for something else.
+    return entry.granted != 0 ? index : 0;
   }
   if (entry.granted == 0 && entry.releasing.load() == 0) free_entry(index);
   return 0;

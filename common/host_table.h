@@ -29,7 +29,7 @@ inline constexpr std::uint32_t write_words = 32;        // writes at once of one
 inline constexpr std::uint32_t size_buckets = 65536;
 
 // An open file description: what dup, fork and exec share. Its number, with check bits, is the
-// kernel file position of the placeholder descriptor.
+// kernel file position of a placeholder descriptor that leaves its process.
 struct alignas(64) OpenSlot {
   std::atomic<std::uint32_t> refs;  // processes that hold it
   std::uint32_t check;              // changes each time the slot is given out
@@ -170,6 +170,8 @@ struct HostTable {
 
   // Kernel file position of the placeholder of slot `index`: tag bit, 22 check bits, 20 of index.
   std::uint64_t position(std::uint32_t index) const;
+  // That of the opening that all placeholders share which have not left their process.
+  static constexpr std::uint64_t common_position = std::uint64_t{1} << 42;
   // The slot a position means; 0 when it is none of ours (any more).
   std::uint32_t slot_at(std::uint64_t position) const;
 

@@ -59,7 +59,8 @@ std::shared_ptr<OpenFile> DescriptorTable::find(int fd) {
     if (cell.file.load(std::memory_order_acquire) == seen) {
       if (cell.seen.just_checked()) [[likely]]
         return file;
-      if (sys::lseek(fd, 0, SEEK_CUR) == static_cast<off_t>(seen->position_)) [[likely]] {
+      const auto position = static_cast<off_t>(position_of(cell, *seen));
+      if (sys::lseek(fd, 0, SEEK_CUR) == position) [[likely]] {
         cell.seen.note();
         return file;
       }
@@ -68,12 +69,30 @@ std::shared_ptr<OpenFile> DescriptorTable::find(int fd) {
   return identify(fd);
 }
 
+std::uint64_t DescriptorTable::position_of(const Cell& cell, const OpenFile& file) {
+  return cell.settled.load(std::memory_order_relaxed) ? file.position_
+                                                      : HostTable::common_position;
+}
+
+// What a copy of the common opening stands for; null: it was made behind our back.
+OpenFile* DescriptorTable::common_file(int fd) {
+  if (!cached(fd)) return nullptr;
+  const Cell& cell = cells_[static_cast<std::size_t>(fd)];
+  OpenFile* const file = cell.file.load();
+  return file != foreign() && !cell.settled.load() ? file : nullptr;
+}
+
 std::shared_ptr<OpenFile> DescriptorTable::identify(int fd) {
   if (core_.off() || core_.privates.contains(fd)) return nullptr;
-  const off_t position = sys::lseek(fd, 0, SEEK_CUR);
+  off_t position = sys::lseek(fd, 0, SEEK_CUR);
   if (position == -EBADF) {
     closing(fd);  // closed behind our back, if it was ours
     return nullptr;
+  }
+  constexpr auto common = static_cast<off_t>(HostTable::common_position);
+  if (position != common && core_.connected() && common_file(fd) != nullptr) {
+    sys::lseek(core_.host.common_opening.get(), common, SEEK_SET);  // moved behind our back?
+    position = sys::lseek(fd, 0, SEEK_CUR);
   }
   struct stat status {};
   if (!looks_like_slot(position) || sys::call(SYS_fstat, fd, sys::pointer(&status)) < 0 ||
@@ -83,20 +102,17 @@ std::shared_ptr<OpenFile> DescriptorTable::identify(int fd) {
   }
   if (!core_.ready().ok() || !core_.host.is_placeholder(status.st_dev, status.st_ino))
     return nullptr;
-  std::shared_ptr<OpenFile> found;
   const bool is_known = core_.host.known_record() != nullptr;
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    rings = sweep();
+  Changes changes(*this);
+  changes.rings_for_releases_ = sweep();
+  OpenFile* file = position == common ? common_file(fd) : nullptr;
+  if (file == nullptr) {
     const std::uint32_t slot = core_.host.table().slot_at(static_cast<std::uint64_t>(position));
-    OpenFile* const file = slot != 0 ? file_of_slot(slot) : nullptr;
-    rings |= set_cell(fd, file);
-    if (file != nullptr) found = file->self_;
+    if (slot != 0) file = file_of_slot(slot);
+    changes.rings_for_releases_ |= set_cell(fd, file, true);
   }
-  ring(rings);
-  if (!is_known) core_.host.ring_leader();
-  return found;
+  changes.rings_leader_ = !is_known;
+  return file != nullptr ? file->self_ : nullptr;
 }
 
 // The file of a live slot, which this process holds from now on.
@@ -131,13 +147,14 @@ OpenFile* DescriptorTable::file_of_slot(std::uint32_t slot) {
   return file;
 }
 
-bool DescriptorTable::set_cell(int fd, OpenFile* file) {
+bool DescriptorTable::set_cell(int fd, OpenFile* file, bool settled) {
   if (file != nullptr && file != foreign()) ++file->uses_;
   if (!cached(fd)) {  // counted by nobody: the file stays until the process ends
     return false;
   }
   Cell& cell = cells_[static_cast<std::size_t>(fd)];
   cell.seen.forget();
+  cell.settled.store(settled, std::memory_order_relaxed);
   OpenFile* const old = cell.file.exchange(file, std::memory_order_acq_rel);
   if (fd > highest_.load(std::memory_order_relaxed)) highest_.store(fd);
   return old != nullptr && old != foreign() && end_use_locked(*old);
@@ -185,8 +202,40 @@ bool DescriptorTable::sweep() {
   return rings;
 }
 
-void DescriptorTable::ring(bool needed) {
-  if (needed) core_.host.ring_for_releases();
+DescriptorTable::Changes::Changes(DescriptorTable& table) : table_(table) { table_.lock_.lock(); }
+
+DescriptorTable::Changes::~Changes() {
+  table_.lock_.unlock();
+  if (rings_for_releases_) table_.core_.host.ring_for_releases();
+  if (rings_leader_) table_.core_.host.ring_leader();
+}
+
+std::uint32_t DescriptorTable::Changes::take_slot(const ShownFile* unasked) {
+  Host& host = table_.core_.host;
+  rings_leader_ |= host.known_record() == nullptr;
+  ProcessRecord* const record = host.record();
+  if (record == nullptr) return 0;
+  const std::uint32_t slot = host.table().take_slot(host.self(), *record);
+  if (slot != 0 && unasked != nullptr)
+    host.table().open_unasked(host.self(), *unasked, host.table().slots[slot]);
+  return slot;
+}
+
+void DescriptorTable::Changes::give_up_slot(std::uint32_t slot) {
+  Host& host = table_.core_.host;
+  ProcessRecord* const record = host.known_record();
+  rings_for_releases_ |=
+      record != nullptr && host.table().drop_slot(host.self(), *record, slot) != 0;
+}
+
+void DescriptorTable::Changes::opened(int fd, std::uint32_t slot) {
+  rings_for_releases_ |= table_.sweep();
+  OpenFile* const file = table_.file_of_slot(slot);
+  // Of a number beyond the cells the kernel alone knows what it is.
+  const bool settled = file != nullptr && !table_.cached(fd) &&
+                       table_.settle(fd, table_.core_.host.table().position(slot)).ok();
+  rings_for_releases_ |= table_.set_cell(fd, file, settled);
+  if (table_.cached(fd)) table_.cells_[static_cast<std::size_t>(fd)].seen.note();
 }
 
 void DescriptorTable::not_ours(int fd) {
@@ -195,12 +244,8 @@ void DescriptorTable::not_ours(int fd) {
   OpenFile* seen = cell.load(std::memory_order_acquire);
   if (seen == foreign()) return;
   if (seen == nullptr && cell.compare_exchange_strong(seen, foreign())) return;
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    rings = set_cell(fd, foreign());
-  }
-  ring(rings);
+  Changes changes(*this);
+  changes.rings_for_releases_ = set_cell(fd, foreign());
 }
 
 bool DescriptorTable::closing(int fd) {
@@ -214,13 +259,9 @@ bool DescriptorTable::closing(int fd) {
   }
   if (seen == foreign() && cell.compare_exchange_strong(seen, nullptr)) return false;
   if (seen != nullptr && seen != foreign()) give_up_locks(*seen);
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    rings = sweep();
-    rings |= set_cell(fd, nullptr);
-  }
-  ring(rings);
+  Changes changes(*this);
+  changes.rings_for_releases_ = sweep();
+  changes.rings_for_releases_ |= set_cell(fd, nullptr);
   return true;
 }
 
@@ -239,12 +280,43 @@ void DescriptorTable::give_up_locks(const OpenFile& file) {
 void DescriptorTable::duplicated(int fd, int copy) {
   const auto file = find(fd);
   if (file == nullptr) return not_ours(copy);
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    rings = set_cell(copy, file.get());
+  Changes changes(*this);
+  const bool is_common = common_file(fd) != nullptr;
+  const bool settled = !is_common || (!cached(copy) && settle(copy, file->position_).ok());
+  changes.rings_for_releases_ = set_cell(copy, file.get(), settled);
+}
+
+// An opening of its own takes the place of the common one. Locked.
+Status DescriptorTable::settle(int fd, std::uint64_t position) {
+  constexpr int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  const int descriptor_flags = sys::fcntl(fd, F_GETFD);
+  if (descriptor_flags < 0) return Error(-descriptor_flags);
+  int opening = sys::openat(core_.host.placeholder.get(), ".", flags);
+  if (opening == -EMFILE) {  // every number is in use, so it is given this one
+    sys::close(fd);
+    opening = sys::openat(core_.host.placeholder.get(), ".", flags);
   }
-  ring(rings);
+  if (opening < 0) return Error(-opening);
+  sys::lseek(opening, static_cast<off_t>(position), SEEK_SET);
+  if (opening == fd) {
+    sys::fcntl(fd, F_SETFD, descriptor_flags);
+    return Done{};
+  }
+  const int close_on_exec = (descriptor_flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0;
+  const long moved = sys::call(SYS_dup3, opening, fd, close_on_exec);
+  sys::close(opening);
+  if (moved < 0) return Error(static_cast<int>(-moved));
+  return Done{};
+}
+
+Status DescriptorTable::sending(int fd) {
+  const auto file = find(fd);
+  if (file == nullptr) return Done{};
+  const Guard guard(lock_);
+  if (common_file(fd) != file.get()) return Done{};
+  TRY_OK(settle(fd, file->position_));
+  cells_[static_cast<std::size_t>(fd)].settled.store(true);
+  return Done{};
 }
 
 std::vector<int> DescriptorTable::ours() {
@@ -256,46 +328,9 @@ std::vector<int> DescriptorTable::ours() {
   return numbers;
 }
 
-Result<std::uint32_t> DescriptorTable::take_slot(const ShownFile* unasked) {
-  const bool is_known = core_.host.known_record() != nullptr;
-  std::uint32_t slot = 0;
-  {
-    const Guard guard(lock_);
-    ProcessRecord* const record = core_.host.record();
-    HostTable& table = core_.host.table();
-    if (record != nullptr) slot = table.take_slot(core_.host.self(), *record);
-    if (slot != 0 && unasked != nullptr)
-      table.open_unasked(core_.host.self(), *unasked, table.slots[slot]);
-  }
-  if (!is_known) core_.host.ring_leader();
-  if (slot == 0) return Error(ENFILE);
-  return slot;
-}
-
-void DescriptorTable::give_up_slot(std::uint32_t slot) {
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    ProcessRecord* const record = core_.host.known_record();
-    rings =
-        record != nullptr && core_.host.table().drop_slot(core_.host.self(), *record, slot) != 0;
-  }
-  ring(rings);
-}
-
 HostSize DescriptorTable::host_size(std::uint64_t inode) {
   const Guard guard(lock_);
   return core_.host.table().host_size(core_.host.self(), inode, 0);
-}
-
-void DescriptorTable::opened(int fd, std::uint32_t slot) {
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    rings = sweep();
-    rings |= set_cell(fd, file_of_slot(slot));
-  }
-  ring(rings);
 }
 
 OpenFile* DescriptorTable::use_slot(std::uint32_t slot) {
@@ -311,12 +346,8 @@ void DescriptorTable::add_use(OpenFile& file) {
 }
 
 void DescriptorTable::end_use(OpenFile& file) {
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    rings = end_use_locked(file);
-  }
-  ring(rings);
+  Changes changes(*this);
+  changes.rings_for_releases_ = end_use_locked(file);
 }
 
 // Runs once, before anybody else can use the table; what is rung for is found by the leader as
@@ -333,7 +364,7 @@ void DescriptorTable::adopt_inherited() {
         !core_.host.is_placeholder(status.st_dev, status.st_ino))
       continue;
     const std::uint32_t slot = table.slot_at(static_cast<std::uint64_t>(position));
-    if (slot != 0) set_cell(fd, file_of_slot(slot));
+    if (slot != 0) set_cell(fd, file_of_slot(slot), true);
   }
   // The rest was close-on-exec.
   for (std::uint32_t slot = 1; slot < open_slots && record->held.load() != 0; ++slot) {
@@ -362,11 +393,20 @@ void DescriptorTable::hold_all() {
     if (slots_[file->slot_].load() == file) core_.host.table().hold(*record, file->slot_);
 }
 
-void DescriptorTable::before_exec() {
+Status DescriptorTable::before_exec() {
   HostTable& table = core_.host.table();
   ProcessRecord* const record = core_.host.known_record();
-  if (record == nullptr || table.locks.used.load() == 0) return;
+  if (record == nullptr) return Done{};
   const Guard guard(lock_);
+  for (int fd = 0; fd <= highest_.load(); ++fd) {
+    const OpenFile* const file = common_file(fd);
+    if (file == nullptr) continue;
+    const int flags = sys::fcntl(fd, F_GETFD);
+    if (flags < 0 || (flags & FD_CLOEXEC) != 0) continue;
+    TRY_OK(settle(fd, file->position_));
+    cells_[static_cast<std::size_t>(fd)].settled.store(true);
+  }
+  if (table.locks.used.load() == 0) return Done{};
   std::vector<std::uint32_t> kept;
   std::vector<const OpenFile*> closed;
   for (int fd = 0; fd <= highest_.load(); ++fd) {
@@ -385,6 +425,7 @@ void DescriptorTable::before_exec() {
     if (table.drop_slot(core_.host.self(), *record, slot) != 0) table.release_help.store(1);
     left_.push_back(file->position_);
   }
+  return Done{};
 }
 
 void DescriptorTable::exec_failed() {
@@ -397,13 +438,10 @@ void DescriptorTable::exec_failed() {
 }
 
 void DescriptorTable::release_all() {
-  bool rings = false;
-  {
-    const Guard guard(lock_);
-    for (int fd = 0; fd <= highest_.load(); ++fd) rings |= set_cell(fd, nullptr);
-    rings |= sweep();
-  }
-  ring(rings);
+  Changes changes(*this);
+  for (int fd = 0; fd <= highest_.load(); ++fd)
+    changes.rings_for_releases_ |= set_cell(fd, nullptr);
+  changes.rings_for_releases_ |= sweep();
 }
 
 }  // namespace benchfs

@@ -1,10 +1,12 @@
 // DescriptorTable: which of the process's descriptors are ours, and the open file behind each.
 //
-// The truth lies in the kernel: a descriptor is ours when it is an opening of the placeholder whose
-// file position names a live slot of the host's table. What is kept here by number only saves
-// asking: "not ours" is believed, "ours" is checked by one lseek unless that was done a few
-// microseconds ago. Look-ups lock nothing and allocate nothing, for signal handlers; changes take
-// the lock.
+// A descriptor is ours when it is an opening of the placeholder whose file position names a live
+// slot of the host's table. Opening one takes the kernel more than half of what a small file does,
+// so within its process a descriptor is a copy of one common opening, and the cell here says what
+// it stands for; before it leaves the process, by exec or in a message, it is settled: given an
+// opening of its own. "Not ours" is believed, "ours" is checked by one lseek unless that was done
+// a few microseconds ago. Look-ups lock nothing and allocate nothing, for signal handlers; changes
+// take the lock.
 #pragma once
 
 #include <atomic>
@@ -36,12 +38,30 @@ class DescriptorTable {
   void duplicated(int fd, int copy);
   std::vector<int> ours();
 
-  // A slot for an open about to be asked for, and its end when the open failed. `unasked`: it gets
-  // its entry at once, if that is possible; see HostTable::open_unasked().
-  Result<std::uint32_t> take_slot(const ShownFile* unasked = nullptr);
-  void give_up_slot(std::uint32_t slot);
-  // The open succeeded: `fd` is positioned on the slot.
-  void opened(int fd, std::uint32_t slot);
+  // Several changes in one section, in which no signal is taken. Servers are rung at its end.
+  class Changes {
+   public:
+    explicit Changes(DescriptorTable& table);
+    ~Changes();
+    Changes(const Changes&) = delete;
+    Changes& operator=(const Changes&) = delete;
+
+    // A slot for an open about to be asked for, and its end when the open failed. 0: all are in
+    // use. `unasked`: it gets its entry at once, if that is possible; see
+    // HostTable::open_unasked().
+    std::uint32_t take_slot(const ShownFile* unasked = nullptr);
+    void give_up_slot(std::uint32_t slot);
+    // The open succeeded: `fd`, a copy of the common opening, stands for the slot.
+    void opened(int fd, std::uint32_t slot);
+
+   private:
+    friend class DescriptorTable;
+    DescriptorTable& table_;
+    bool rings_for_releases_ = false;
+    bool rings_leader_ = false;
+  };
+  // `fd` is about to be given to another process. It keeps its number. EMFILE: it cannot.
+  Status sending(int fd);
 
   // A use of a slot that is not a descriptor: the working directory. Null: the slot is dead.
   OpenFile* use_slot(std::uint32_t slot);
@@ -56,7 +76,7 @@ class DescriptorTable {
   void forked();    // in the child, locked
   void hold_all();  // locked: this process's record takes what the table knows
   void release_all();
-  void before_exec();
+  Status before_exec();
   void exec_failed();
   Lock& lock() { return lock_; }
 
@@ -69,19 +89,22 @@ class DescriptorTable {
   std::shared_ptr<OpenFile> identify(int fd);
   OpenFile* file_of_slot(std::uint32_t slot);
   void give_up_locks(const OpenFile& file);
-  // The functions below run locked. The bool says that the leader must be rung, unlocked.
-  bool set_cell(int fd, OpenFile* file);
+  // The functions below run locked. The bool says that servers must be rung, unlocked.
+  bool set_cell(int fd, OpenFile* file, bool settled = false);
+  Status settle(int fd, std::uint64_t position);
+  OpenFile* common_file(int fd);
   bool end_use_locked(OpenFile& file);
   bool sweep();
   bool retire(OpenFile& file);
-  void ring(bool needed);
 
   Core& core_;
   Lock lock_;
   struct Cell {
     std::atomic<OpenFile*> file;  // null: unknown
+    std::atomic<bool> settled;    // an opening of its own, not the common one
     Recently seen;                // as this file's descriptor
   };
+  static std::uint64_t position_of(const Cell& cell, const OpenFile& file);
   LazyArray<Cell> cells_;                    // by number
   LazyArray<std::atomic<OpenFile*>> slots_;  // by slot of the host's table
   std::atomic<int> highest_{-1};

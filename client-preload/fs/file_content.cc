@@ -92,7 +92,7 @@ Status OpenFile::read_content(Stored stored, std::span<std::byte> out, std::uint
     const Stored cell = in_cell(stored) && at < cell_bytes ? stored : zeros;
     const std::uint64_t inside = at % cell_bytes;
     const auto part = std::min<std::size_t>(out.size() - done, cell_bytes - inside);
-    const ssize_t n = sys::pread(core_.host.memory.get(), out.data() + done, part,
+    const ssize_t n = sys::pread(core_.host.memory.get_lately(), out.data() + done, part,
                                  place_of(core_.host.table(), cell, inside));
     if (n == -EINTR) continue;
     if (n == -EBADF) {

@@ -109,6 +109,8 @@ class FileSystem {
   virtual bool closing(int fd) = 0;
   // After dup, dup2, dup3, F_DUPFD made `copy` of `fd`.
   virtual void duplicated(int fd, int copy) = 0;
+  // Before `fd` is passed to another process. EMFILE: it cannot be.
+  virtual Status sending(int fd) = 0;
   // One of the library's own descriptors, which the application must not touch (close: EBADF;
   // close_range and closefrom go around it; dup2 onto it: move_private first).
   virtual bool is_private(int fd) = 0;
@@ -125,9 +127,10 @@ class FileSystem {
   virtual void after_fork_parent(pid_t child) = 0;
   virtual void after_fork_child() = 0;
 
-  // Around exec: what is close-on-exec is closed by the kernel, unseen. If others share such an
-  // open file, and with it a lock, their last close must be the last one.
-  virtual void before_exec() = 0;
+  // Around exec: what is kept gets ready to be found again (EMFILE: it cannot be), what is
+  // close-on-exec is closed by the kernel, unseen: if others share such an open file, and with it a
+  // lock, their last close must be the last one. exec_failed() also after a failure of the first.
+  virtual Status before_exec() = 0;
   virtual void exec_failed() = 0;
 
   // Numbers for tests and `benchfs status`: requests this process sent.

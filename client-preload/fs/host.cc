@@ -1,5 +1,6 @@
 #include "client-preload/fs/host.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -96,6 +97,7 @@ Status Host::greet_locked(LocalServer& server, Channel* attaching) {
     }
     TRY_OK(memory.take_if_missing(std::move(fds[Descriptor::table])));
     TRY_OK(placeholder.take_if_missing(std::move(fds[Descriptor::placeholder])));
+    TRY_OK(open_common_locked());
     device_ = hello.device;
     inode_ = hello.inode;
     chunk_shift_ = std::countr_zero(hello.chunk_bytes);
@@ -118,6 +120,20 @@ Status Host::greet_locked(LocalServer& server, Channel* attaching) {
   server.channel.store(channel.get(), std::memory_order_release);
   server.channels.push_back(std::move(channel));
   return Done{};
+}
+
+Status Host::open_common_locked() {
+  if (common_opening.get() >= 0) return Done{};
+  Fd opening(sys::openat(placeholder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opening.get() < 0) return Error(-opening.release());
+  const auto position = static_cast<off_t>(HostTable::common_position);
+  if (sys::lseek(opening.get(), position, SEEK_SET) != position) return Error(EIO);
+  return common_opening.take(std::move(opening));
+}
+
+Status Host::open_common() {
+  const Guard guard(lock_);
+  return open_common_locked();
 }
 
 // The doorbell's descriptor is gone, and the socket with it as likely: a new greeting gives both.
@@ -238,12 +254,14 @@ void Host::forked(ProcessRecord* record) {
 void Host::disconnect() {
   servers_.clear();
   placeholder.close();
+  common_opening.close();
   memory.close();
 }
 
 void Host::leave(int fd) {
   const Guard guard(lock_);
   placeholder.leave(fd);
+  common_opening.leave(fd);
   memory.leave(fd);
   for (const auto& server : servers_) {
     server->bell.doorbell.leave(fd);

@@ -44,6 +44,7 @@ class Host {
       : local_dir_(std::move(local_dir)),
         privates_(privates),
         placeholder(privates),
+        common_opening(privates),
         memory(privates) {}
 
   // Reads the host record and connects to the leader. Under lock(), once.
@@ -76,6 +77,8 @@ class Host {
   Result<int> wait_file(std::uint32_t rank);
   // Its descriptor was closed behind our back.
   void lost(LocalServer& server);
+  // The common opening's descriptor was: opens another.
+  Status open_common();
   void ring_leader() { leader().bell.ring(); }
   // Entries were put on release lists: whoever takes them is to look.
   void ring_for_releases();
@@ -111,6 +114,7 @@ class Host {
   LocalServer& leader() { return *servers_.front(); }
   // With the region of `channel`, or for a new channel.
   Status greet_locked(LocalServer& server, Channel* channel = nullptr);
+  Status open_common_locked();
   static bool repair(void* server);
   static Status attach(void* server, Channel& channel);
   void complain(Error why);
@@ -138,8 +142,9 @@ class Host {
   bool complained_ = false;
 
  public:
-  PrivateFd placeholder;  // what the descriptors of open files are openings of
-  PrivateFd memory;       // the host's table as a file
+  PrivateFd placeholder;     // what the descriptors of open files are openings of
+  PrivateFd common_opening;  // the one that they share while they have not left the process
+  PrivateFd memory;          // the host's table as a file
 };
 
 }  // namespace benchfs

@@ -66,6 +66,7 @@ class HostFileSystem final : public FileSystem {
   void not_ours(int fd) override;
   bool closing(int fd) override;
   void duplicated(int fd, int copy) override;
+  Status sending(int fd) override;
   bool is_private(int fd) override;
   void move_private(int fd) override;
   std::vector<int> private_descriptors() override;
@@ -74,7 +75,7 @@ class HostFileSystem final : public FileSystem {
   void before_fork() override;
   void after_fork_parent(pid_t child) override;
   void after_fork_child() override;
-  void before_exec() override;
+  Status before_exec() override;
   void exec_failed() override;
 
  private:
@@ -85,11 +86,15 @@ class HostFileSystem final : public FileSystem {
   Error refused_on(const Path& path, bool follow);
   Error refused_new(const Path& path);
   Result<int> flags_read_only(const Path& path, int flags);
-  std::optional<Result<std::uint32_t>> open_in_view(const Path& path, int flags);
-  std::optional<Result<std::uint32_t>> open_file_in_view(std::uint64_t inode, int flags);
+  std::optional<Result<wire::Attributes>> openable_in_view(const Path& path, int flags);
+  std::uint32_t open_in_view(DescriptorTable::Changes& changes, const wire::Attributes& shown,
+                             int flags);
+  std::uint32_t open_file_in_view(DescriptorTable::Changes& changes, std::uint64_t inode,
+                                  int flags);
   void fill_slot(std::uint32_t slot, std::uint64_t inode, std::uint32_t mode, int flags);
-  Result<std::uint32_t> open_slot(const Path& path, int flags, mode_t mode);
-  Result<int> new_placeholder(bool close_on_exec);
+  Result<std::uint32_t> ask_for_slot(const Path& path, int flags, mode_t mode);
+  Result<std::uint32_t> open_directory(const Path& path);
+  Result<int> new_descriptor(bool close_on_exec);
   Result<std::string> absolute(std::uint64_t directory, std::string_view name);
 
   Core core_;

@@ -1,4 +1,4 @@
-// Opening: a slot of the host's table, the servers' consent, a placeholder descriptor.
+// Opening: a slot of the host's table, the servers' consent, a descriptor.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -46,53 +46,59 @@ void HostFileSystem::fill_slot(std::uint32_t index, std::uint64_t inode, std::ui
   slot.inode.store(inode, std::memory_order_release);
 }
 
-// A slot for what can be opened without a request: a directory, of which no server keeps count, or
-// a file for reading; or that there is nothing to open. None: a server is to be asked.
-std::optional<Result<std::uint32_t>> HostFileSystem::open_in_view(const Path& path, int flags) {
+// What can be opened without a request: a directory, of which no server keeps count, or a file for
+// reading; or why there is nothing to open. None: a server is to be asked.
+std::optional<Result<wire::Attributes>> HostFileSystem::openable_in_view(const Path& path,
+                                                                         int flags) {
   if (makes_inode(flags) || (flags & O_TRUNC) != 0) return {};
-  const auto found = view_attributes(core_, path, follows(flags));
-  if (!found.has_value()) return {};
-  if (!found->ok()) return found->error();
-  const wire::Attributes& attributes = **found;
-  const bool is_file = S_ISREG(attributes.mode) && (flags & O_DIRECTORY) == 0;
-  if (!S_ISDIR(attributes.mode) && !is_file) return {};
+  auto found = view_attributes(core_, path, follows(flags));
+  if (!found.has_value() || !found->ok()) return found;
+  const std::uint32_t mode = (*found)->mode;
+  const bool is_file = S_ISREG(mode) && (flags & O_DIRECTORY) == 0;
+  if (!S_ISDIR(mode) && !is_file) return {};
   const bool reads = (flags & O_PATH) == 0;
   if (reads && (flags & O_ACCMODE) != O_RDONLY) return {};
-  if (reads && core_.host.uid() != 0 && (attributes.mode & S_IRUSR) == 0) return {};
-  if (is_file) return open_file_in_view(attributes.inode, flags);
-  const auto index = core_.descriptors.take_slot();
-  if (!index.ok()) return index.error();
-  core_.host.table().slots[*index].entry.store(0);
-  fill_slot(*index, attributes.inode, attributes.mode, flags);
-  return *index;
+  if (reads && core_.host.uid() != 0 && (mode & S_IRUSR) == 0) return {};
+  return found;
 }
 
-std::optional<Result<std::uint32_t>> HostFileSystem::open_file_in_view(std::uint64_t inode,
-                                                                       int flags) {
+// A slot of it that is filled; 0: a server is to be asked.
+std::uint32_t HostFileSystem::open_in_view(DescriptorTable::Changes& changes,
+                                           const wire::Attributes& shown, int flags) {
+  if (S_ISREG(shown.mode)) return open_file_in_view(changes, shown.inode, flags);
+  const std::uint32_t index = changes.take_slot();
+  if (index == 0) return 0;
+  core_.host.table().slots[index].entry.store(0);
+  fill_slot(index, shown.inode, shown.mode, flags);
+  return index;
+}
+
+std::uint32_t HostFileSystem::open_file_in_view(DescriptorTable::Changes& changes,
+                                                std::uint64_t inode, int flags) {
   const auto shown = shown_inode(core_, inode);
-  if (!shown.has_value()) return {};
+  if (!shown.has_value()) return 0;
   const ShownFile file{.inode = inode,
                        .size = shown->size(),
                        .accessed = kept_access(shown->accessed, shown->modified, shown->changed),
                        .stored = shown->stored(),
                        .foreign = core_.host.local(home_rank(inode)) == nullptr};
-  const auto index = core_.descriptors.take_slot(&file);
-  if (!index.ok()) return index.error();
+  const std::uint32_t index = changes.take_slot(&file);
+  if (index == 0) return 0;
   std::atomic_thread_fence(std::memory_order_seq_cst);  // see count_unasked() of the servers
   const auto still = shown_inode(core_, inode);
-  const bool entered = core_.host.table().slots[*index].entry.load() != 0;
+  const bool entered = core_.host.table().slots[index].entry.load() != 0;
   if (entered && still.has_value() && still->extent == shown->extent) {
-    fill_slot(*index, inode, shown->mode, flags);
-    return *index;
+    fill_slot(index, inode, shown->mode, flags);
+    return index;
   }
-  core_.descriptors.give_up_slot(*index);
-  return {};
+  changes.give_up_slot(index);
+  return 0;
 }
 
-// A slot that is filled, here or by the host's server, held by this process.
-Result<std::uint32_t> HostFileSystem::open_slot(const Path& path, int flags, mode_t mode) {
-  if (auto shown = open_in_view(path, flags)) return *shown;
-  TRY(const std::uint32_t slot, core_.descriptors.take_slot());
+// A slot that the host's server fills, held by this process.
+Result<std::uint32_t> HostFileSystem::ask_for_slot(const Path& path, int flags, mode_t mode) {
+  const std::uint32_t slot = DescriptorTable::Changes(core_.descriptors).take_slot();
+  if (slot == 0) return Error(ENFILE);
   core_.host.table().slots[slot].flags.store(kept_flags(flags));
   wire::Open message{};
   message.flags = static_cast<std::uint32_t>(flags);
@@ -105,17 +111,21 @@ Result<std::uint32_t> HostFileSystem::open_slot(const Path& path, int flags, mod
   PathWalk walk(core_, path);
   const auto reply = walk.run(message, where);
   if (reply.ok()) return slot;
-  core_.descriptors.give_up_slot(slot);
+  DescriptorTable::Changes(core_.descriptors).give_up_slot(slot);
   return reply.error();
 }
 
-Result<int> HostFileSystem::new_placeholder(bool close_on_exec) {
-  const int flags = O_RDONLY | O_DIRECTORY | (close_on_exec ? O_CLOEXEC : 0);
-  int fd = sys::openat(core_.host.placeholder.get_lately(), ".", flags);
-  if (fd == -EBADF || fd == -ENOTDIR) fd = sys::openat(core_.host.placeholder.get(), ".", flags);
+Result<int> HostFileSystem::new_descriptor(bool close_on_exec) {
+  const int command = close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD;
+  int fd = sys::fcntl(core_.host.common_opening.get_lately(), command, 0);
+  if (fd == -EBADF) {
+    core_.host.common_opening.close();
+    TRY_OK(core_.host.open_common());
+    fd = sys::fcntl(core_.host.common_opening.get(), command, 0);
+  }
   if (fd == -EMFILE && core_.privates.reachable()) {  // the numbers short may be our own
     core_.cache.drop_all();
-    fd = sys::openat(core_.host.placeholder.get(), ".", flags);
+    fd = sys::fcntl(core_.host.common_opening.get(), command, 0);
   }
   if (fd < 0) return error_of(fd);
   return fd;
@@ -145,32 +155,47 @@ Result<int> HostFileSystem::open(const Path& path, int given, mode_t mode) {
   // Running out of numbers must not leave a new file behind; where nothing is made, a name that is
   // not there (the many tries along a search path) should cost no descriptor.
   const bool close_on_exec = (flags & O_CLOEXEC) != 0;
-  Fd placeholder;
-  if (creates) {
-    TRY(const int fd, new_placeholder(close_on_exec));
-    placeholder.reset(fd);
+  const auto shown = openable_in_view(path, flags);
+  if (shown.has_value() && !shown->ok()) return shown->error();
+  Fd descriptor;
+  if (creates || shown.has_value()) {
+    TRY(const int fd, new_descriptor(close_on_exec));
+    descriptor.reset(fd);
   }
-  TRY(const std::uint32_t slot, open_slot(path, flags, mode));
-  if (!creates) {
-    const auto fd = new_placeholder(close_on_exec);
+  if (shown.has_value()) {
+    DescriptorTable::Changes changes(core_.descriptors);
+    if (const std::uint32_t slot = open_in_view(changes, **shown, flags); slot != 0) {
+      changes.opened(descriptor.get(), slot);
+      return descriptor.release();
+    }
+  }
+  TRY(const std::uint32_t slot, ask_for_slot(path, flags, mode));
+  if (!descriptor) {
+    const auto fd = new_descriptor(close_on_exec);
     if (!fd.ok()) {
-      core_.descriptors.give_up_slot(slot);
+      DescriptorTable::Changes(core_.descriptors).give_up_slot(slot);
       return fd.error();
     }
-    placeholder.reset(*fd);
+    descriptor.reset(*fd);
   }
-  const auto position = static_cast<off_t>(core_.host.table().position(slot));
-  if (sys::lseek(placeholder.get(), position, SEEK_SET) != position) {
-    core_.descriptors.give_up_slot(slot);
-    return Error(EIO);
+  DescriptorTable::Changes(core_.descriptors).opened(descriptor.get(), slot);
+  return descriptor.release();
+}
+
+// A slot for a use that is no descriptor.
+Result<std::uint32_t> HostFileSystem::open_directory(const Path& path) {
+  constexpr int flags = O_PATH | O_DIRECTORY;
+  if (const auto shown = openable_in_view(path, flags)) {
+    TRY(const wire::Attributes directory, *shown);
+    DescriptorTable::Changes changes(core_.descriptors);
+    if (const std::uint32_t slot = open_in_view(changes, directory, flags); slot != 0) return slot;
   }
-  core_.descriptors.opened(placeholder.get(), slot);
-  return placeholder.release();
+  return ask_for_slot(path, flags, 0);
 }
 
 Status HostFileSystem::change_directory(const Path& path) {
   TRY_OK(core_.ready());
-  TRY(const std::uint32_t slot, open_slot(path, O_PATH | O_DIRECTORY, 0));
+  TRY(const std::uint32_t slot, open_directory(path));
   OpenFile* const file = core_.descriptors.use_slot(slot);
   if (file == nullptr) return Error(EIO);
   const Path itself{.inode = file->inode(), .text = {}};

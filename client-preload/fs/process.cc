@@ -8,6 +8,7 @@ std::shared_ptr<File> HostFileSystem::find(int fd) { return core_.descriptors.fi
 void HostFileSystem::not_ours(int fd) { core_.descriptors.not_ours(fd); }
 bool HostFileSystem::closing(int fd) { return core_.descriptors.closing(fd); }
 void HostFileSystem::duplicated(int fd, int copy) { core_.descriptors.duplicated(fd, copy); }
+Status HostFileSystem::sending(int fd) { return core_.descriptors.sending(fd); }
 std::vector<int> HostFileSystem::our_descriptors() { return core_.descriptors.ours(); }
 
 bool HostFileSystem::is_private(int fd) { return core_.privates.contains(fd); }
@@ -41,8 +42,8 @@ void HostFileSystem::before_fork() { core_.before_fork(); }
 void HostFileSystem::after_fork_parent(pid_t child) { core_.after_fork_parent(child); }
 void HostFileSystem::after_fork_child() { core_.after_fork_child(); }
 
-void HostFileSystem::before_exec() {
-  if (core_.connected()) core_.descriptors.before_exec();
+Status HostFileSystem::before_exec() {
+  return core_.connected() ? core_.descriptors.before_exec() : Status(Done{});
 }
 void HostFileSystem::exec_failed() {
   if (core_.connected()) core_.descriptors.exec_failed();

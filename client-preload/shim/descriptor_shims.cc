@@ -138,9 +138,10 @@ Result<int> control_device(File& file, int fd, unsigned long request, void* argu
   }
 }
 
-// A descriptor that arrives in a message may be one of ours: what was known of its number is void.
-void look_at_received(const msghdr* message) {
-  if (message->msg_controllen == 0) return;
+// Every descriptor that a message passes on.
+template <class Use>
+void for_passed(const msghdr* message, Use use) {
+  if (message == nullptr || message->msg_controllen == 0) return;
   FileSystem* fs = active();
   if (fs == nullptr) return;
   auto* const mutable_message = const_cast<msghdr*>(message);  // CMSG_NXTHDR's prototype
@@ -151,10 +152,25 @@ void look_at_received(const msghdr* message) {
     for (std::size_t i = 0; i < count; ++i) {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-      fs->closing(fd);
-      if (fd <= STDERR_FILENO) streams::changed(fd);
+      use(*fs, fd);
     }
   }
+}
+
+// What arrives may be one of ours: what was known of its number is void.
+void look_at_received(const msghdr* message) {
+  for_passed(message, [](FileSystem& fs, int fd) {
+    fs.closing(fd);
+    if (fd <= STDERR_FILENO) streams::changed(fd);
+  });
+}
+
+Status get_ready_to_send(const msghdr* message) {
+  Status ready = Done{};
+  for_passed(message, [&](FileSystem& fs, int fd) {
+    if (ready.ok()) ready = fs.sending(fd);
+  });
+  return ready;
 }
 
 // As glibc makes it of fcntl's locks.
@@ -299,6 +315,18 @@ int recvmmsg(int socket, mmsghdr* messages, unsigned count, int flags, timespec*
   const int result = LIBC(recvmmsg)(socket, messages, count, flags, timeout);
   for (int i = 0; i < result; ++i) look_at_received(&messages[i].msg_hdr);
   return result;
+}
+
+ssize_t sendmsg(int socket, const msghdr* message, int flags) {
+  if (const Status ready = get_ready_to_send(message); !ready.ok()) return to_c(ready);
+  return LIBC(sendmsg)(socket, message, flags);
+}
+
+int sendmmsg(int socket, mmsghdr* messages, unsigned count, int flags) {
+  for (unsigned i = 0; i < count; ++i)
+    if (const Status ready = get_ready_to_send(&messages[i].msg_hdr); !ready.ok())
+      return to_c(ready);
+  return LIBC(sendmmsg)(socket, messages, count, flags);
 }
 
 BENCHFS_EXPORTS_END

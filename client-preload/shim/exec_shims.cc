@@ -70,14 +70,14 @@ Result<Fd> copy_to_memory(File& file, const char* name) {
   }
 }
 
-// Every exec of the kernel's goes through here.
+// Every exec of the kernel's goes through here. -1 and errno.
 template <class Exec>
-auto leaving(Exec exec) {
+int leaving(Exec exec) {
   FileSystem* const fs = active();
   if (fs == nullptr) return exec();
-  fs->before_exec();
-  const auto result = exec();
-  const int error = errno;
+  const Status ready = fs->before_exec();
+  const int result = ready.ok() ? exec() : -1;
+  const int error = ready.ok() ? errno : ready.error().code();
   fs->exec_failed();
   errno = error;
   return result;
@@ -106,11 +106,10 @@ Status run(File& file, const char* name, char* const arguments[], char* const en
   }
   if (!head.starts_with("\177ELF")) return Error(ENOEXEC);
   TRY(const Fd memory, copy_to_memory(file, name));
-  const long result = leaving([&] {
-    return sys::call(SYS_execveat, memory.get(), sys::pointer(""), sys::pointer(arguments),
-                     sys::pointer(environment), AT_EMPTY_PATH);
+  leaving([&] {
+    return LIBC(execveat)(memory.get(), "", arguments, environment, AT_EMPTY_PATH);
   });
-  return Error(static_cast<int>(-result));
+  return Error::last();
 }
 
 // What is not open for reading is opened for it.

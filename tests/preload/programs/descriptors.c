@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +146,34 @@ int main(int argc, char** argv) {
   }
   SHOW(child_status(child));
   SHOW(at(fd));
+  /* The same with no number to spare. */
+  child = fork();
+  if (child == 0) {
+    struct rlimit numbers;
+    getrlimit(RLIMIT_NOFILE, &numbers);
+    numbers.rlim_cur = 64;
+    setrlimit(RLIMIT_NOFILE, &numbers);
+    while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {
+    }
+    SHOW(errno == EMFILE);
+    fflush(stdout);
+    execl(argv[0], argv[0], "inherited", "20", (char*)NULL);
+    _exit(99);
+  }
+  SHOW(child_status(child));
+  SHOW(at(fd));
+  /* An exec that fails changes nothing. */
+  SHOW(execl("missing", "missing", (char*)NULL));
+  SHOW(at(20));
+  /* Nor does what goes past libc, for what libc does afterwards. */
+  const int other = open("data", O_RDONLY);
+  syscall(SYS_lseek, other, 3L, SEEK_SET);
+  usleep(1000); /* what a descriptor is, is not asked for every call */
+  SHOW(lseek(other, 3, SEEK_SET));
+  SHOW(at(fd));
+  SHOW(read(other, data, 2));
+  SHOW(data[0]);
+  SHOW(close(other));
   /* Close-on-exec. */
   child = fork();
   if (child == 0) {

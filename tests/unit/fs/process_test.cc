@@ -23,7 +23,11 @@ TEST_P(FileProcess, KeepsTrackOfDescriptors) {
   const int fd = open("f", O_RDWR);
   const int copy = dup(fd);
   fs->duplicated(fd, copy);
-  const int unseen = dup(fd);  // by somebody who bypassed us
+  const int unseen = dup(fd);  // by somebody who bypassed us: nothing says what it is
+  EXPECT_EQ(fs->find(unseen), nullptr);
+  ::close(unseen);
+  ASSERT_TRUE(fs->sending(fd).ok());
+  ASSERT_EQ(dup(fd), unseen);  // its opening says it
   std::vector<std::byte> out(4);
   EXPECT_EQ(*fs->find(fd)->read(out), 4u);
   EXPECT_EQ(*fs->find(copy)->read(out), 4u);

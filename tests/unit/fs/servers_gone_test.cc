@@ -28,7 +28,7 @@ TEST(FileSystemAround, ExecKeepsDescriptorsAndDirectory) {
   const pid_t child = fork();
   if (child == 0) {
     fs->after_fork_child();
-    if (!fs->change_directory(at("/benchfs")).ok()) _exit(1);
+    if (!fs->change_directory(at("/benchfs")).ok() || !fs->before_exec().ok()) _exit(1);
     execl(FS_AFTER_EXEC, FS_AFTER_EXEC, servers.local_dir().c_str(), std::to_string(*fd).c_str(),
           nullptr);
     _exit(127);
