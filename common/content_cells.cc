@@ -7,7 +7,7 @@
 namespace benchfs {
 namespace {
 
-constexpr std::uint32_t warm_max = 4096;  // free cells that keep their memory: 16 MiB
+constexpr std::uint32_t warm_max = 32768;  // free cells that keep their memory: 128 MiB
 
 // The upper half counts changes, so that a head that looks as before is as before.
 std::uint64_t next_head(std::uint64_t head, std::uint32_t cell) {

@@ -541,13 +541,13 @@ Stored HostTable::cell_of(ProcessId self, std::uint64_t inode) {
   return in_cell(stored) && contents.owners[stored] == inode ? stored : stored_nowhere;
 }
 
-void HostTable::reclaim_cells(ProcessId self, const std::vector<bool>& homes) {
+void HostTable::reclaim_cells(ProcessId self,
+                              const std::function<bool(std::uint64_t, Stored)>& is_lost) {
   const Locked locked(*this, self);
   const std::uint32_t high = contents.high.load();
   for (Stored cell = 1; cell <= high && in_cell(cell); ++cell) {
     const std::uint64_t owner = contents.owners[cell];
-    if (owner == 0 || home_rank(owner) >= homes.size() || !homes[home_rank(owner)]) continue;
-    if (find_locked(owner) == 0) contents.give(cell);
+    if (owner != 0 && is_lost(owner, cell) && find_locked(owner) == 0) contents.give(cell);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -224,9 +225,9 @@ struct HostTable {
 
   // A server that begins: the cell of an inode at home here that clients have open; else nowhere.
   Stored cell_of(ProcessId self, std::uint64_t inode);
-  // The same: cells of inodes whose home is among `homes` are given back, but for inodes open here:
-  // a client may be about to give its cell its place.
-  void reclaim_cells(ProcessId self, const std::vector<bool>& homes);
+  // The same: cells that are lost by what it says of their inode are given back, but for inodes
+  // open here: a client may be about to give its cell its place.
+  void reclaim_cells(ProcessId self, const std::function<bool(std::uint64_t, Stored)>& is_lost);
 
   // The list of files at home at `rank`, which it takes itself. Those of other hosts, and those
   // that may be locked, are on the leader's.

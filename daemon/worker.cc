@@ -184,7 +184,10 @@ Status Worker::borrow_tables() {
 
 // What a worker before this one knew. From here on changes are logged.
 Status Worker::recover() {
-  if (settings_.config.metadata.log == MetadataLog::off) return Done{};
+  if (settings_.config.metadata.log == MetadataLog::off) {
+    server_->names.claim_contents();
+    return Done{};
+  }
   JournalOptions options;
   options.directory = settings_.rank_dir + "/journal";
   options.identity.instance = start_.instance;

@@ -1,6 +1,9 @@
 // Small contents: they lie in a cell of the host's shared memory (common/content_cells.h) until
 // they grow.
+#include <sys/uio.h>
+
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "client-preload/fs/core.h"
@@ -62,6 +65,26 @@ Result<std::size_t> OpenFile::put_content(Stored cell, Writable pieces, std::uin
   return done;
 }
 
+// A cell with unknown content: the kernel writes all of it, so that its page is neither cleared
+// before nor mapped here.
+Result<std::size_t> OpenFile::fill_content(Stored cell, Writable pieces, std::uint64_t offset) {
+  static constexpr std::array<std::byte, cell_bytes> zeros_behind{};
+  ContentCells& cells = core_.host.table().contents;
+  if (offset == 0 && pieces.size() == 1) {
+    const std::span<const std::byte> data = pieces.front();
+    const auto behind = std::span(zeros_behind).subspan(data.size());
+    const iovec parts[] = {{const_cast<std::byte*>(data.data()), data.size()},
+                           {const_cast<std::byte*>(behind.data()), behind.size()}};
+    const long n = sys::call(SYS_pwritev, core_.host.memory.get(), sys::pointer(parts), 2,
+                             place_of(core_.host.table(), cell, 0), 0);
+    if (n == static_cast<long>(cell_bytes)) return data.size();
+  }
+  std::memset(cells.bytes(cell), 0, offset);
+  const auto put = put_content(cell, pieces, offset);
+  if (put.ok()) cells.trim(cell, offset + *put);
+  return put;
+}
+
 std::optional<Result<std::size_t>> OpenFile::write_content(Writable pieces, std::uint64_t offset) {
   ContentCells& cells = core_.host.table().contents;
   std::atomic<Stored>& place = entry().stored;
@@ -71,11 +94,9 @@ std::optional<Result<std::size_t>> OpenFile::write_content(Writable pieces, std:
     if (!in_cell(fresh)) {
       place.compare_exchange_strong(stored, in_chunks);
     } else {
-      std::memset(cells.bytes(fresh), 0, offset);
-      const auto put = put_content(fresh, pieces, offset);
+      const auto put = fill_content(fresh, pieces, offset);
       // The first to write gives the file its place, with the bytes in it. Who was second writes
       // there.
-      if (put.ok()) cells.trim(fresh, offset + *put);
       if (put.ok() && place.compare_exchange_strong(stored, fresh)) return put;
       cells.give(fresh);
       if (!put.ok()) return put;

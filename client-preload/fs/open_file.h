@@ -87,6 +87,7 @@ class OpenFile final : public File {
   Result<bool> lies_in_chunks(std::uint64_t end);
   // None: no cell was free, and the bytes go to chunks.
   std::optional<Result<std::size_t>> write_content(Writable pieces, std::uint64_t offset);
+  Result<std::size_t> fill_content(Stored cell, Writable pieces, std::uint64_t offset);
   Result<std::size_t> put_content(Stored cell, Writable pieces, std::uint64_t offset);
   Result<std::size_t> put_content(Stored cell, std::span<const std::byte> data,
                                   std::uint64_t offset);

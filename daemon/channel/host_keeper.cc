@@ -11,11 +11,11 @@ HostKeeper::HostKeeper(Server& server, bool followed) : server_(server) {
   events_seen_ = server_.table.process_events.load();
   watch_new_processes();  // drops the records of those that died meanwhile
   // What was taken for contents of other hosts' files by servers or clients that died before use.
-  const Topology& topology = server_.topology;
-  std::vector<bool> foreign(topology.size);
-  for (std::uint32_t rank = 0; rank < topology.size; ++rank)
-    foreign[rank] = topology.host_of[rank] != topology.host();
-  server_.table.reclaim_cells(server_.self, foreign);
+  server_.table.reclaim_cells(server_.self, [&](std::uint64_t inode, Stored) {
+    const Topology& topology = server_.topology;
+    const std::uint32_t home = home_rank(inode);
+    return home < topology.size && topology.host_of[home] != topology.host();
+  });
 }
 
 bool HostKeeper::has_work() const {

@@ -175,7 +175,6 @@ bool keep_content(Server& server, Inode& inode, std::string_view content) {
   if (inode.stored == stored_nowhere) inode.stored = cells.take(inode.number, 0);
   if (inode.stored == stored_nowhere) return false;
   inode.pages = Inode::pages_dense;
-  inode.content_logged = false;
   cells.fill(inode.stored, wire::bytes_of(content));
   return true;
 }
@@ -259,7 +258,6 @@ bool reshape_alone(Server& server, Inode& inode, NewSize wanted) {
   const std::uint64_t known = inode.size;
   if (*wanted < known) server.table.contents.trim(inode.stored, *wanted);
   inode.size = *wanted;
-  inode.content_logged = false;
   if (*wanted != known) inode.pages = pages_after(inode, known);
   inode.modified = inode.changed = now();
   return true;
@@ -316,7 +314,6 @@ Task<Status> reshape_locked(Server& server, Inode& inode, NewSize wanted) {
     status = co_await write_first_chunk(server, number, std::move(content));
   }
   server.names.change(number);
-  inode.content_logged = false;
   const Stored before = inode.stored;
   if (status.ok()) {
     if (to_chunks) {
@@ -340,7 +337,8 @@ Task<Status> reshape_locked(Server& server, Inode& inode, NewSize wanted) {
                                        .cut = size < known ? 1u : 0u,
                                        .to_chunks = inode.is_small() ? 0u : 1u});
   });
-  if (before != inode.stored) cells.give(before);  // no host's clients look there any more
+  // No host's clients look there any more.
+  if (before != inode.stored) server.names.give_cell(before);
   co_return status;
 }
 

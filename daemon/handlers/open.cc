@@ -125,7 +125,6 @@ Task<Answer> grant(Server& server, std::uint64_t number, const Caller& caller, b
   }
   if (writes && !known->writes) {
     known->writes = true;
-    inode->content_logged = false;
     server.names.change(number);  // its size and times are the writers' from here on
   }
   ++known->opens;
@@ -272,8 +271,6 @@ bool learn_at_release(Server& server, Inode& inode, std::uint32_t host,
                               .flags = release.flags,
                               .stored = release.stored,
                               .content_bytes = 0});
-  // Bytes that were written over others are to be logged, too.
-  if (current && release.modified != 0 && inode.is_small()) server.names.change(inode);
   return current;
 }
 

@@ -72,7 +72,6 @@ void settle(Server& server, Inode& inode, std::uint32_t host, const wire::HeldOp
         {.host = host, .opens = 0, .session = held->session, .tenure = 0, .writes = true});
     known = open.hosts.end() - 1;
   }
-  inode.content_logged = false;  // it may have been written meanwhile
   known->opens = held->granted;
   known->tenure = held->tenure;
   if ((held->flags & wire::HeldFlag::held_exact) != 0) open.exact_host = host;

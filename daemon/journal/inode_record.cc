@@ -116,18 +116,14 @@ bool decode_xattrs(std::span<const std::byte> bytes, Inode& inode) {
   return true;
 }
 
-bool decode_content(std::span<const std::byte> bytes, RecordedContent& content) {
-  const auto has_cell = wire::parse<std::uint64_t>(bytes);
-  if (!has_cell.ok() || *has_cell > 1 || bytes.size() - number_bytes > cell_bytes) return false;
-  content = {.small = true,
-             .has_cell = *has_cell != 0,
-             .is_same = false,
-             .bytes = bytes.subspan(number_bytes)};
+bool decode_cell(std::span<const std::byte> bytes, Inode& inode) {
+  const auto cell = wire::parse<std::uint64_t>(bytes);
+  if (!cell.ok() || bytes.size() != number_bytes || *cell >= content_cells) return false;
+  inode.stored = static_cast<Stored>(*cell);
   return true;
 }
 
-bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& inode,
-                 RecordedContent& content) {
+bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& inode) {
   switch (kind) {
     case InodePartKind::directory:
       return decode_directory(bytes, inode);
@@ -140,18 +136,15 @@ bool decode_part(InodePartKind kind, std::span<const std::byte> bytes, Inode& in
       return decode_xattrs(bytes, inode);
     case InodePartKind::partition:
       return decode_partition(bytes, inode);
-    case InodePartKind::content:
-      return decode_content(bytes, content);
-    case InodePartKind::same_content:
-      content = {.small = true, .has_cell = false, .is_same = true, .bytes = {}};
-      return bytes.empty();
+    case InodePartKind::cell:
+      return decode_cell(bytes, inode);
   }
   return false;
 }
 
 }  // namespace
 
-std::size_t inode_record_bytes(const Inode& inode, ContentToRecord content) {
+std::size_t inode_record_bytes(const Inode& inode) {
   std::size_t bytes = sizeof(InodeRecord);
   if (inode.directory != nullptr) bytes += sizeof(InodePart) + directory_bytes(*inode.directory);
   if (inode.target != nullptr) bytes += sizeof(InodePart) + inode.target->size();
@@ -159,12 +152,11 @@ std::size_t inode_record_bytes(const Inode& inode, ContentToRecord content) {
   if (inode.xattrs != nullptr) bytes += sizeof(InodePart) + xattrs_bytes(*inode.xattrs);
   if (has_partition(inode))
     bytes += sizeof(InodePart) + partition_bytes(*inode.directory->partition);
-  if (inode.is_small()) bytes += sizeof(InodePart);
-  if (inode.is_small() && content.has_value()) bytes += number_bytes + content->size();
+  if (inode.is_small()) bytes += sizeof(InodePart) + number_bytes;
   return bytes;
 }
 
-void encode_inode(const Inode& inode, ContentToRecord content, std::byte* out) {
+void encode_inode(const Inode& inode, std::byte* out) {
   Writer writer(out);
   writer.put(InodeRecord{.number = inode.number,
                          .size = inode.size,
@@ -215,17 +207,13 @@ void encode_inode(const Inode& inode, ContentToRecord content, std::byte* out) {
                                .depth = partition.depth});
     for (const Partition::Later& part : partition.later) writer.put(part);
   }
-  if (inode.is_small() && !content.has_value()) {
-    writer.begin_part(InodePartKind::same_content, 0);
-  } else if (inode.is_small()) {
-    writer.begin_part(InodePartKind::content, number_bytes + content->size());
-    writer.put(std::uint64_t{in_cell(inode.stored) ? 1U : 0U});
-    writer.put(*content);
+  if (inode.is_small()) {
+    writer.begin_part(InodePartKind::cell, number_bytes);
+    writer.put(std::uint64_t{inode.stored});
   }
 }
 
-bool decode_inode(std::span<const std::byte> record, Inode& inode, RecordedContent& content) {
-  content = {};
+bool decode_inode(std::span<const std::byte> record, Inode& inode) {
   const auto head = wire::parse<InodeRecord>(record);
   if (!head.ok()) return false;
   inode.number = head->number;
@@ -243,12 +231,13 @@ bool decode_inode(std::span<const std::byte> record, Inode& inode, RecordedConte
   inode.target.reset();
   inode.open.reset();
   inode.xattrs.reset();
+  inode.stored = in_chunks;
   auto rest = record.subspan(sizeof(InodeRecord));
   while (!rest.empty()) {
     const auto part = wire::parse<InodePart>(rest);
     if (!part.ok() || part->length > rest.size() - sizeof(InodePart)) return false;
     if (!decode_part(static_cast<InodePartKind>(part->kind),
-                     rest.subspan(sizeof(InodePart), part->length), inode, content))
+                     rest.subspan(sizeof(InodePart), part->length), inode))
       return false;
     rest = rest.subspan(sizeof(InodePart) + part->length);
   }

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "common/wire.h"
@@ -31,13 +30,12 @@ struct InodeRecord {
 static_assert(wire::Struct<InodeRecord> && sizeof(InodeRecord) == 72);
 
 enum class InodePartKind : std::uint16_t {
-  directory = 1,     // u64 parent, name
-  target = 2,        // of a symlink
-  open_hosts = 3,    // u64 reserved_end, then an OpenHostRecord each
-  xattrs = 4,        // an XattrRecord each
-  partition = 5,     // PartitionRecord, then a Partition::Later each
-  content = 6,       // u64: 1 if there are bytes, which follow; a file without it is in chunks
-  same_content = 7,  // nothing: the bytes are those of the record before
+  directory = 1,   // u64 parent, name
+  target = 2,      // of a symlink
+  open_hosts = 3,  // u64 reserved_end, then an OpenHostRecord each
+  xattrs = 4,      // an XattrRecord each
+  partition = 5,   // PartitionRecord, then a Partition::Later each
+  cell = 6,        // u64: where a small file's bytes are; a file without it is in chunks
 };
 
 struct InodePart {
@@ -73,22 +71,11 @@ struct PartitionRecord {
 };
 static_assert(wire::Struct<PartitionRecord> && wire::Struct<Partition::Later>);
 
-// What a record says of the bytes of a small file.
-struct RecordedContent {
-  bool small = false;     // not in chunks
-  bool has_cell = false;  // else it has holes alone
-  bool is_same = false;   // as an earlier record says
-  std::span<const std::byte> bytes;
-};
-
-// Of a small file (Namespace::content). None: an earlier record has it.
-using ContentToRecord = std::optional<std::span<const std::byte>>;
-std::size_t inode_record_bytes(const Inode& inode, ContentToRecord content);
-// Writes inode_record_bytes(inode, content) bytes.
-void encode_inode(const Inode& inode, ContentToRecord content, std::byte* out);
-// Makes `inode` what the record says; a directory keeps its entries, a file its place (`stored`),
-// as the caller has the cells. Of hosts that have it open `opens` is 0, as only they know. False:
-// not such a record.
-bool decode_inode(std::span<const std::byte> record, Inode& inode, RecordedContent& content);
+std::size_t inode_record_bytes(const Inode& inode);
+// Writes inode_record_bytes(inode) bytes.
+void encode_inode(const Inode& inode, std::byte* out);
+// Makes `inode` what the record says; a directory keeps its entries. Of hosts that have it open
+// `opens` is 0, as only they know. False: not such a record.
+bool decode_inode(std::span<const std::byte> record, Inode& inode);
 
 }  // namespace benchfs

@@ -137,9 +137,7 @@ Task<Status> Snapshots::write(SnapshotFile& file) {
 bool Snapshots::add_inode(SnapshotFile& file, std::uint64_t number) const {
   const Inode* const inode = server_.names.find(number);
   if (inode == nullptr || inode->is_removed()) return false;  // meanwhile: the log says so
-  const auto content = server_.names.content(*inode);
-  encode_inode(*inode, content,
-               file.append(RecordType::inode, inode_record_bytes(*inode, content)));
+  encode_inode(*inode, file.append(RecordType::inode, inode_record_bytes(*inode)));
   return inode->is_directory() && !inode->directory->entries.empty();
 }
 

@@ -8,7 +8,9 @@
 namespace benchfs {
 namespace {
 
-constexpr std::int64_t window_ns = 8'000;            // look this long before sleeping
+// Look this long before sleeping: longer where sleeps turned out to be shorter than that.
+constexpr std::int64_t window_least_ns = 8'000;
+constexpr std::int64_t window_most_ns = 32'000;
 constexpr std::int64_t dispatch_every_ns = 100'000;  // epoll is asked this often while busy
 
 }  // namespace
@@ -110,7 +112,7 @@ bool EventLoop::turn(int timeout_ms) {
   }
   if (waiting_ == Waiting::adaptive && hogged_waits_ == 0) {
     std::int64_t before = now;
-    while (before - now < window_ns) {
+    while (before - now < window_ns_) {
       sys::yield();
       if (work()) return true;
       const std::int64_t after = sys::now_ns();
@@ -125,7 +127,10 @@ bool EventLoop::turn(int timeout_ms) {
   } else if (hogged_waits_ != 0) {
     --hogged_waits_;
   }
+  const std::int64_t asleep_ns = sys::now_ns();
   wait(timeout_ms);
+  const bool was_short = sys::now_ns() - asleep_ns < window_most_ns;
+  window_ns_ = was_short ? window_most_ns : window_least_ns;
   return work();
 }
 

@@ -126,6 +126,7 @@ class EventLoop {
   std::uint64_t timer_sequence_ = 0;
   std::size_t spawned_ = 0;
   std::int64_t next_dispatch_ns_ = 0;
+  std::int64_t window_ns_ = 0;  // the first sleep says how long
   std::uint32_t hogged_waits_ = 0;  // waits left that sleep at once: another program computes here
   std::uint32_t hog_level_ = 0;
   bool stopping_ = false;

@@ -109,9 +109,8 @@ struct Inode {
   static constexpr std::uint32_t pages_dense = UINT32_MAX;
   static constexpr std::uint32_t pages_unknown = UINT32_MAX - 1;
   std::uint32_t pages = pages_dense;
-  std::uint32_t flags = 0;              // InodeFlag
-  Stored stored = in_chunks;            // where a file's bytes are; a cell is one of this host's
-  mutable bool content_logged = false;  // the journal has them, and nobody may have changed them
+  std::uint32_t flags = 0;    // InodeFlag
+  Stored stored = in_chunks;  // where a file's bytes are; a cell is one of this host's
 
   std::uint32_t type() const { return mode & S_IFMT; }
   bool is_directory() const { return directory != nullptr; }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/log.h"
 #include "common/placement.h"
 #include "common/sys.h"
 #include "daemon/journal/inode_record.h"
@@ -147,9 +148,47 @@ void Namespace::show_in(HostView& view, std::uint32_t host) {
 void Namespace::keep_contents_in(HostTable& table, ProcessId self) {
   table_ = &table;
   self_ = self;
-  std::vector<bool> here(ranks_);
-  here[rank_] = true;
-  table.reclaim_cells(self, here);
+}
+
+// A cell outlives the server that a file of it was at home at, so the journal says only where the
+// bytes are. Who has the file open may have given it a cell since.
+void Namespace::claim_contents() {
+  if (table_ == nullptr) return;
+  std::size_t lost = 0;
+  for (std::size_t shard = 0; shard < InodeTable::shards; ++shard) {
+    for (const std::uint64_t number : inodes_.numbers(shard)) {
+      Inode& inode = *inodes_.find(number);
+      if (inode.type() != S_IFREG) continue;
+      const Stored used =
+          table_->may_be_open(number) ? table_->cell_of(self_, number) : stored_nowhere;
+      if (!inode.is_small()) {  // moved, and its clients, who are frozen, were not told yet
+        table_->contents.give(used);
+        continue;
+      }
+      if (used != stored_nowhere) inode.stored = used;
+      if (!in_cell(inode.stored) || table_->contents.owners[inode.stored] == number) continue;
+      inode.stored = stored_nowhere;
+      ++lost;
+    }
+  }
+  if (lost != 0) log::error("{} small files have lost their content", lost);
+  table_->reclaim_cells(self_, [this](std::uint64_t number, Stored cell) {
+    if (home_rank(number) != rank_) return false;
+    const Inode* const inode = known(number);
+    return inode == nullptr || inode->stored != cell;
+  });
+}
+
+// Who takes it writes there at once, so a server that follows must know already whose it was not.
+void Namespace::give_cell(Stored cell) {
+  if (table_ == nullptr || !in_cell(cell)) return;
+  if (journal_ == nullptr) return table_->contents.give(cell);
+  left_cells_.push_back(cell);
+}
+
+void Namespace::committed() {
+  for (const Stored cell : left_cells_) table_->contents.give(cell);
+  left_cells_.clear();
 }
 
 void Namespace::show_changes() {
@@ -159,21 +198,15 @@ void Namespace::show_changes() {
 }
 
 void Namespace::log_to(Journal& journal) {
+  claim_contents();
   journal_ = &journal;
   if (next_counter_ == logged_counter_) return;  // it is the journal's own
   for (std::size_t shard = 0; shard < InodeTable::shards; ++shard)
     for (const std::uint64_t number : inodes_.numbers(shard)) changed_.push_back(number);
 }
 
-ContentToRecord Namespace::content_to_log(const Inode& inode) const {
-  if (inode.content_logged) return {};
-  return content(inode);
-}
-
 void Namespace::log_inode(const Inode& inode) {
-  const auto bytes = content_to_log(inode);
-  encode_inode(inode, bytes, journal_->append(RecordType::inode, inode_record_bytes(inode, bytes)));
-  inode.content_logged = inode.is_small() && (inode.open == nullptr || !inode.open->written());
+  encode_inode(inode, journal_->append(RecordType::inode, inode_record_bytes(inode)));
 }
 
 void Namespace::log_changes() {
@@ -184,7 +217,7 @@ void Namespace::log_changes() {
     if (std::find(later, end, changed_[i]) != end) continue;  // once is enough
     const Inode* const inode = known(changed_[i]);
     if (inode == nullptr || inode->is_removed()) continue;
-    if (journal_->has_room(room_at_last + inode_record_bytes(*inode, content_to_log(*inode))))
+    if (journal_->has_room(room_at_last + inode_record_bytes(*inode)))
       log_inode(*inode);
     else
       changed_[kept++] = changed_[i];
@@ -312,7 +345,7 @@ std::unique_ptr<Inode> Namespace::take(std::uint64_t number) {
     const ErasedRecord record{.inode = number, .size = size};
     journal_->append(RecordType::inode_erased, record);
   }
-  if (table_ != nullptr) table_->contents.give(inode->stored);
+  give_cell(inode->stored);
   return inode;
 }
 
@@ -342,37 +375,11 @@ bool Namespace::restore_inode(std::span<const std::byte> record) {
   const auto number = wire::parse<std::uint64_t>(record);  // its first field
   if (!number.ok() || !valid_inode(*number, ranks_) || home_rank(*number) != rank_) return false;
   Inode& inode = inodes_.at(*number);
-  RecordedContent content;
-  if (!decode_inode(record, inode, content) || !restore_content(inode, content)) return false;
+  if (!decode_inode(record, inode)) return false;
   // What was split off went without a record of its own.
   if (inode.is_directory() && inode.directory->partition != nullptr)
     keep_below(*inode.directory, inode.directory->partition->high);
   restore_counter(inode_counter(*number) + 1);
-  return true;
-}
-
-// Where clients have the file open, the cell they use holds all that the journal has, or more.
-bool Namespace::restore_content(Inode& inode, const RecordedContent& content) {
-  if (inode.type() != S_IFREG || table_ == nullptr) return true;
-  ContentCells& cells = table_->contents;
-  if (content.is_same) {
-    if (!inode.is_small()) inode.stored = stored_nowhere;  // a later record says that it has gone
-    return true;
-  }
-  if (!content.has_cell) {
-    cells.give(inode.stored);
-    inode.stored = content.small ? stored_nowhere : in_chunks;
-    return true;
-  }
-  const Stored used = table_->cell_of(self_, inode.number);
-  if (used != stored_nowhere) {
-    if (inode.stored != used) cells.give(inode.stored);
-    inode.stored = used;
-    return true;
-  }
-  if (!in_cell(inode.stored)) inode.stored = cells.take(inode.number, 0);
-  if (!in_cell(inode.stored)) return false;
-  cells.fill(inode.stored, content.bytes);
   return true;
 }
 
@@ -388,8 +395,6 @@ bool Namespace::restore_closing(const ClosedRecord& record) {
 
 bool Namespace::restore_erasure(const ErasedRecord& record) {
   if (!valid_inode(record.inode, ranks_) || home_rank(record.inode) != rank_) return false;
-  const Inode* const inode = known(record.inode);
-  if (inode != nullptr && table_ != nullptr) table_->contents.give(inode->stored);
   inodes_.take(record.inode);
   if (record.size != 0) uncut_[record.inode] = record.size;
   restore_counter(inode_counter(record.inode) + 1);

@@ -69,10 +69,14 @@ class Namespace {
   // What clients of the host may read without asking is kept there from now on; its leader is
   // `host`.
   void show_in(HostView& view, std::uint32_t host);
-  // Small contents are kept in cells of the host's table; those that a namespace before this one
-  // had there are given back, but for open files. Where none are kept, or inline_bytes is 0, new
-  // files go to chunks at once.
+  // Small contents are kept in cells of the host's table. Where none are kept, or inline_bytes is
+  // 0, new files go to chunks at once.
   void keep_contents_in(HostTable& table, ProcessId self);
+  // After what a namespace before this one knew was restored: its files' cells are theirs, the rest
+  // of those it had is given back.
+  void claim_contents();
+  // A cell that is no file's any more, by a change that is not committed yet.
+  void give_cell(Stored cell);
   // The bytes of a small file, as far as they are at home.
   std::span<const std::byte> content(const Inode& inode) const {
     if (table_ == nullptr || inode.type() != S_IFREG) return {};
@@ -86,6 +90,7 @@ class Namespace {
   // To be called before the journal's commit: appends the inodes that were changed. What has no
   // room waits for the next time; only changes that nobody was promised do.
   void log_changes();
+  void committed();
 
   // Directories that were removed a while ago are found, too: is_removed().
   const Inode* find(std::uint64_t number) const;
@@ -198,11 +203,9 @@ class Namespace {
   // What the name holds from now on; inode 0: nothing.
   static void put(Inode& directory, std::string_view name, Entry entry);
   bool restore_inode(std::span<const std::byte> record);
-  bool restore_content(Inode& inode, const RecordedContent& content);
   bool restore_erasure(const ErasedRecord& record);
   bool restore_closing(const ClosedRecord& record);
   bool restore_entry(std::span<const std::byte> body);
-  ContentToRecord content_to_log(const Inode& inode) const;
   void log_inode(const Inode& inode);
   void log_entry(const Inode& directory, std::string_view name, Entry entry);
   bool changing(std::uint64_t directory, std::string_view name);
@@ -223,6 +226,7 @@ class Namespace {
   std::vector<std::uint64_t> hidden_;  // to be shown again
   Journal* journal_ = nullptr;
   std::vector<std::uint64_t> changed_;  // to be logged
+  std::vector<Stored> left_cells_;      // to be given back when that is known to the journal
   std::uint64_t logged_counter_ = 1;    // inodes from this one on were never logged
   absl::flat_hash_map<std::uint64_t, std::uint64_t> uncut_;
   RemovedDirectories removed_;

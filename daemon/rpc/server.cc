@@ -142,6 +142,7 @@ void Server::commit() {
     journal->append(RecordType::counters, record);
   }
   journal->commit();
+  names.committed();
 }
 
 std::size_t Server::room_for(const Route& route) {

@@ -209,7 +209,7 @@ TEST_F(HostTables, CellsOfThoseThatDiedAreGivenBackButForOpenFiles) {
   const Stored lost = table->contents.take(make_inode(1, 6), 0);
   const Stored other = table->contents.take(make_inode(0, 7), 0);
   EXPECT_EQ(table->cell_of(self, make_inode(1, 5)), open);
-  table->reclaim_cells(self, {false, true});
+  table->reclaim_cells(self, [](std::uint64_t inode, Stored) { return home_rank(inode) == 1; });
   EXPECT_EQ(table->contents.in_use(), 2u);
   EXPECT_EQ(table->contents.owners[lost].load(), 0u);
   EXPECT_NE(table->contents.owners[other].load(), 0u);

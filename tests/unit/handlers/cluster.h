@@ -394,13 +394,9 @@ class Cluster {
   }
   // What a server that began now would be. It must not outlive the cluster.
   std::unique_ptr<Server> restored(Node& node) {
-    const Server& live = *node.server;
-    const auto memory = make_shared_memory("test-restored", sizeof(HostTable));
-    restored_tables_.push_back(*Mapping::map(memory->get(), sizeof(HostTable)));
-    HostTable& table = restored_tables_.back().at<HostTable>();
-    table.inline_bytes = live.table.inline_bytes;
+    Server& live = *node.server;
     auto restored = std::make_unique<Server>(node.loop, config_, live.topology, *node.peers,
-                                             *node.store, table, live.self);
+                                             *node.store, live.table, live.self);
     Replay replay(*restored);
     std::string why;
     const std::string copy = node.journal->path() + ".copy";  // as a kill would leave it
@@ -516,7 +512,6 @@ class Cluster {
   std::vector<std::uint32_t> incarnations_;  // how often each was restarted
   std::string directory_;
   std::string opened_content_;  // what came with the last answer to an open
-  std::vector<Mapping> restored_tables_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 

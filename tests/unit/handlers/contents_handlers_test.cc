@@ -248,6 +248,9 @@ class ContentsAfterARestart : public Contents {
  protected:
   void restart_home() {
     cluster_.node(0).server->commit();
+    kill_and_restart_home();
+  }
+  void kill_and_restart_home() {
     cluster_.restart(0);
     Server& server = *cluster_.node(0).server;
     cluster_.run(server.recall_everything(), cluster_.node(0).loop);
@@ -270,7 +273,7 @@ class ContentsAfterARestart : public Contents {
   }
 };
 
-TEST_F(ContentsAfterARestart, ComeFromTheJournalOfClosedFiles) {
+TEST_F(ContentsAfterARestart, OfClosedFilesAreWhereTheyWere) {
   for (const std::uint32_t host : {0u, 1u}) {
     const std::string name = "by" + std::to_string(host);
     const auto made = cluster_.open(name, O_CREAT | O_RDWR, host);
@@ -281,9 +284,11 @@ TEST_F(ContentsAfterARestart, ComeFromTheJournalOfClosedFiles) {
   write(*chunked, 0, 0, "moved");
   ASSERT_EQ(ask_for(wire::Op::move_to_chunks, *chunked), 0);
   cluster_.close(*chunked, 0);
-  EXPECT_EQ(cells_used(0), 2u);
+  const Stored lost = table(0).contents.take(make_inode(0, 99), 0);  // by who died before use
+  EXPECT_EQ(cells_used(0), 3u);
   restart_home();
-  EXPECT_EQ(cells_used(0), 2u) << "those of the worker before are given back";
+  EXPECT_EQ(cells_used(0), 2u);
+  EXPECT_EQ(table(0).contents.owners[lost], 0u);
   for (const std::string name : {"by0", "by1"}) {
     const auto again = cluster_.open(name, O_RDONLY, 0);
     EXPECT_EQ(read(*again, 0), std::string(2, '\0') + "content of " + name);
@@ -294,8 +299,28 @@ TEST_F(ContentsAfterARestart, ComeFromTheJournalOfClosedFiles) {
   EXPECT_TRUE(cluster_.until([&] { return cluster_.chunk_files() == 0; }));
 }
 
-// Only who writes to the file, or cuts it, has its bytes logged anew.
-TEST_F(ContentsAfterARestart, WereLoggedOnceForManyChangesOfAttributes) {
+// A cell goes to others when the journal knows that it is the file's no more.
+TEST_F(ContentsAfterARestart, OutliveARemovalThatWasNotCommitted) {
+  const auto made = cluster_.open("f", O_CREAT | O_RDWR, 0);
+  write(*made, 0, 0, "kept");
+  cluster_.close(*made, 0);
+  Server& server = *cluster_.node(0).server;
+  server.commit();
+  const Stored cell = inode_of(*made).stored;
+  server.names.erase(made->attributes.inode);
+  const Stored other = table(0).contents.take(make_inode(0, 99), 0);
+  EXPECT_NE(other, cell);
+  table(0).contents.fill(other, wire::bytes_of(std::string_view("other")));
+  kill_and_restart_home();
+  EXPECT_EQ(inode_of(*made).stored, cell);
+  const auto again = cluster_.open("f", O_RDONLY, 0);
+  EXPECT_EQ(read(*again, 0), "kept");
+  cluster_.close(*again, 0);
+  ASSERT_EQ(cluster_.unlink("f"), 0);
+  EXPECT_EQ(table(0).contents.owners[cell], 0u);
+}
+
+TEST_F(ContentsAfterARestart, AreNotLogged) {
   const auto made = cluster_.open("f", O_CREAT | O_RDWR, 0);
   write(*made, 0, 0, std::string(3000, 'a'));
   cluster_.close(*made, 0);
