@@ -1,5 +1,7 @@
 #include "common/host_view.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 #include <span>
@@ -62,6 +64,13 @@ void HostView::reset(int memory) {
     }
     at = sys::lseek(memory, hole, SEEK_DATA);
   }
+}
+
+void HostView::warm() {
+  constexpr long page = 4096;
+  const long begin = (sys::pointer(entries.data()) + page - 1) & -page;
+  const long end = sys::pointer(entries.data() + entries.size()) & -page;
+  sys::call(SYS_madvise, begin, end - begin, MADV_POPULATE_WRITE);  // without it, pages come later
 }
 
 void LeasedView::reset(int memory, std::uint32_t ranks) {

@@ -144,6 +144,9 @@ struct HostView {
   // For the one writer. A new one first empties what the one before it showed; `memory` is the
   // memfd this lies in, of which only pages that were ever written are touched.
   void reset(int memory);
+  // Gets the memory of the entries, 16 MiB: names lie scattered, so each of the first thousands
+  // would wait for a page of its own.
+  void warm();
   // publish() says in which slot it lies; null: there is no room.
   const ViewSlot* publish(const ViewInode& inode);
   void forget(std::uint64_t number);

@@ -305,7 +305,9 @@ Status Worker::serve() {
     loop_->spawn(recover_locks(*server_));
   }
   loop_->watch(control_.fd(), EPOLLIN, [this](std::uint32_t) { on_control(); });
-  return control_.send(control::Ready{.transport = "ucx", .recovers = journal_ != nullptr});
+  TRY_OK(control_.send(control::Ready{.transport = "ucx", .recovers = journal_ != nullptr}));
+  view_.at<HostView>().warm();
+  return Done{};
 }
 
 void Worker::on_control() {

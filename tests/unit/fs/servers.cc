@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ namespace {
 constexpr auto start_limit = std::chrono::seconds(60);
 
 void run_servers(int ranks, const std::string& top) {
+  prctl(PR_SET_PDEATHSIG, SIGTERM);  // a test that crashes stops nothing itself
   setenv("BENCHFS_STORAGE_DATA_DIR", (top + "/data").c_str(), 1);
   setenv("BENCHFS_STORAGE_CHUNK_SIZE", "64k", 1);
   setenv("BENCHFS_METADATA_DIRECTORY_SPLIT_ENTRIES", "50", 1);
