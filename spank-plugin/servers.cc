@@ -143,7 +143,9 @@ class Meeting {
   std::int64_t timeout_ns() const { return request_.settings.timeout_s * std::int64_t{1000000000}; }
   int look_ms() const { return elapsed_ns() < look_often_ns ? look_ms_first : look_ms_later; }
 
-  Result<bool> become_starter();
+  enum class Role { starter, successor, waiter };
+  Result<Role> become_starter();
+  void report_failure(Outcome& outcome) const;
   void resign();
   void start(Outcome& outcome);
   void await(Launch& service, const std::string& srun, Outcome& outcome);
@@ -155,21 +157,27 @@ class Meeting {
   Interrupts interrupts_;
 };
 
-// True: we are the one. False: another process is.
-Result<bool> Meeting::become_starter() {
+// The starter if nobody is, the successor of one that died, or a waiter for another process.
+Result<Meeting::Role> Meeting::become_starter() {
   const std::string link = path(starter_name);
   const std::string self = Starter::self().text();
-  if (::symlink(self.c_str(), link.c_str()) == 0) return true;
+  if (::symlink(self.c_str(), link.c_str()) == 0) return Role::starter;
   if (errno != EEXIST) return Error::last();
   const auto other = Starter::read(link);
-  if (!other || !other->is_dead()) return false;
+  if (!other || !other->is_dead()) return Role::waiter;
   // One of those who find it dead takes its place: it is the one that makes the directory.
   const std::string takeover = path(std::string(takeover_prefix) + std::to_string(other->process));
-  if (::mkdir(takeover.c_str(), 0700) != 0) return false;
+  if (::mkdir(takeover.c_str(), 0700) != 0) return Role::waiter;
   const std::string fresh = takeover + "/" + std::string(starter_name);
   if (::symlink(self.c_str(), fresh.c_str()) != 0 || ::rename(fresh.c_str(), link.c_str()) != 0)
     return Error::last();
-  return true;
+  return Role::successor;
+}
+
+// The one who was starting servers has given up: its reason is ours.
+void Meeting::report_failure(Outcome& outcome) const {
+  const std::string line = last_line(read_tail(path("failed")));
+  outcome.problem = "the servers of this job did not start" + (line.empty() ? "" : ": " + line);
 }
 
 void Meeting::resign() {
@@ -186,23 +194,24 @@ Outcome Meeting::run() {
       outcome.ready = true;
       break;
     }
-    // The one who was starting servers has given up: its reason is ours.
     if (waited && !exists(path(starter_name))) {
-      const std::string line = last_line(read_tail(path("failed")));
-      outcome.problem = "the servers of this job did not start" + (line.empty() ? "" : ": " + line);
+      report_failure(outcome);
       return outcome;
     }
-    const auto mine = become_starter();
-    if (!mine.ok()) {
+    const auto role = become_starter();
+    if (!role.ok()) {
       outcome.problem = "cannot write to the registry " + registry_ + ": " +
-                        error_text(mine.error()) + "; free space there or tell your administrator";
+                        error_text(role.error()) + "; free space there or tell your administrator";
       return outcome;
     }
-    if (*mine) {
+    if (*role != Role::waiter) {
       look_again(registry_);
-      // They may have become ready, and their starter left, between our look and our link.
+      // They may have become ready, or failed, and their starter left, between our look and our
+      // link.
       if (ready())
         outcome.ready = true;
+      else if (waited && *role == Role::starter)
+        report_failure(outcome);
       else
         start(outcome);
       resign();

@@ -295,6 +295,10 @@ Status DescriptorTable::settle(int fd, std::uint64_t position) {
   if (opening == -EMFILE) {  // every number is in use, so it is given this one
     sys::close(fd);
     opening = sys::openat(core_.host.placeholder.get(), ".", flags);
+    if (opening >= 0 && opening != fd) {  // another thread was given it
+      sys::close(opening);
+      return Error(EMFILE);
+    }
   }
   if (opening < 0) return Error(-opening);
   sys::lseek(opening, static_cast<off_t>(position), SEEK_SET);
