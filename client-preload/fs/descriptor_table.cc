@@ -105,6 +105,7 @@ std::shared_ptr<OpenFile> DescriptorTable::identify(int fd) {
   const bool is_known = core_.host.known_record() != nullptr;
   Changes changes(*this);
   changes.rings_for_releases_ = sweep();
+  position = sys::lseek(fd, 0, SEEK_CUR);  // another thread may have settled it meanwhile
   OpenFile* file = position == common ? common_file(fd) : nullptr;
   if (file == nullptr) {
     const std::uint32_t slot = core_.host.table().slot_at(static_cast<std::uint64_t>(position));
@@ -302,6 +303,7 @@ Status DescriptorTable::settle(int fd, std::uint64_t position) {
   }
   if (opening < 0) return Error(-opening);
   sys::lseek(opening, static_cast<off_t>(position), SEEK_SET);
+  if (cached(fd)) cells_[static_cast<std::size_t>(fd)].settled.store(true);
   if (opening == fd) {
     sys::fcntl(fd, F_SETFD, descriptor_flags);
     return Done{};
@@ -318,9 +320,7 @@ Status DescriptorTable::sending(int fd) {
   if (file == nullptr) return Done{};
   const Guard guard(lock_);
   if (common_file(fd) != file.get()) return Done{};
-  TRY_OK(settle(fd, file->position_));
-  cells_[static_cast<std::size_t>(fd)].settled.store(true);
-  return Done{};
+  return settle(fd, file->position_);
 }
 
 std::vector<int> DescriptorTable::ours() {
@@ -408,7 +408,6 @@ Status DescriptorTable::before_exec() {
     const int flags = sys::fcntl(fd, F_GETFD);
     if (flags < 0 || (flags & FD_CLOEXEC) != 0) continue;
     TRY_OK(settle(fd, file->position_));
-    cells_[static_cast<std::size_t>(fd)].settled.store(true);
   }
   if (table.locks.used.load() == 0) return Done{};
   std::vector<std::uint32_t> kept;

@@ -263,15 +263,14 @@ OpenHost* released_opens(Inode* inode, std::uint32_t host, const wire::Release& 
 // What the host reached. False: of a session that is over.
 bool learn_at_release(Server& server, Inode& inode, std::uint32_t host,
                       const wire::Release& release) {
-  const bool current = learn(server, inode, host,
-                             {.session = release.session,
-                              .size = release.end,
-                              .modified = release.modified,
-                              .accessed = release.accessed,
-                              .flags = release.flags,
-                              .stored = release.stored,
-                              .content_bytes = 0});
-  return current;
+  return learn(server, inode, host,
+               {.session = release.session,
+                .size = release.end,
+                .modified = release.modified,
+                .accessed = release.accessed,
+                .flags = release.flags,
+                .stored = release.stored,
+                .content_bytes = 0});
 }
 
 wire::ReleaseReply end_opens(Server& server, Inode& inode, OpenHost& known,

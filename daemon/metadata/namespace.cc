@@ -187,6 +187,7 @@ void Namespace::give_cell(Stored cell) {
 }
 
 void Namespace::committed() {
+  if (!changed_.empty()) return;  // there was no room: what the cells were left for may be among it
   for (const Stored cell : left_cells_) table_->contents.give(cell);
   left_cells_.clear();
 }

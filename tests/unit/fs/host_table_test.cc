@@ -219,6 +219,17 @@ TEST_F(HostTables, CellsOfThoseThatDiedAreGivenBackButForOpenFiles) {
   table->undo_open(self, index);
 }
 
+TEST_F(HostTables, AFirstReadingAloneWakesNobody) {
+  ProcessRecord* const record = table->record_of(self, true);
+  const std::uint32_t slot = table->take_slot(self, *record);
+  const ShownFile file{.inode = 7, .size = 3, .accessed = 1, .stored = in_chunks, .foreign = false};
+  table->open_unasked(self, file, table->slots[slot]);
+  table->entries[table->slots[slot].entry.load()].accessed.store(2);
+  EXPECT_EQ(table->drop_slot(self, *record, slot), 0u);
+  EXPECT_FALSE(lists_with_releases().empty()) << "it is told all the same";
+  release_all();
+}
+
 TEST_F(HostTables, OpensAreCountedAnewAfterOneDiedWithTheLock) {
   ProcessRecord* const record = table->record_of(self, true);
   const std::uint32_t slot = table->take_slot(self, *record);
